@@ -1,0 +1,186 @@
+/* The cut rule of chunker.h and its kernel for every machine. */
+#include "chunker.h"
+
+#include <string.h>
+
+/* PFS_FACTOR is odd, so word -> word * PFS_FACTOR is a bijection: this inverse gives back the one word that has the
+ * score S, and looking for S again needs no multiplication. */
+#define FACTOR_INVERSE ((uint32_t)0x0E8B2F51)
+
+#define MAXIMA_MOST (PFS_MAX_BYTES_MOST / PFS_SEGMENT_WORDS + 1)
+#define BLOCK_WORDS ((size_t)64)
+#define RANK_BYTES ((size_t)64)
+
+static inline uint32_t load_u32(const uint8_t *bytes)
+{
+    uint32_t word;
+    memcpy(&word, bytes, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap32(word);
+#endif
+    return word;
+}
+
+static inline uint64_t load_u64(const uint8_t *bytes)
+{
+    return (uint64_t)load_u32(bytes) | (uint64_t)load_u32(bytes + 4) << 32;
+}
+
+/* The two halves of the 128-bit product, folded. */
+static inline uint64_t multiply_mix(uint64_t a, uint64_t b)
+{
+#ifdef __SIZEOF_INT128__
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+    uint64_t a_low = (uint32_t)a, a_high = a >> 32, b_low = (uint32_t)b, b_high = b >> 32;
+    uint64_t low = a_low * b_low, cross = a_high * b_low, other = a_low * b_high;
+    uint64_t middle = (low >> 32) + (uint32_t)cross + (uint32_t)other;
+    uint64_t high = a_high * b_high + (cross >> 32) + (other >> 32) + (middle >> 32);
+    return ((middle << 32) | (uint32_t)low) ^ high;
+#endif
+}
+
+/* Rank of the 64 bytes that end at `end`.  Part of the format.  The constants are the first 64 bits of the fractional
+ * parts of the square roots of the first eight primes, as in SHA-512 (FIPS 180-4): distinct, and nobody's choice. */
+static uint64_t rank(const uint8_t *end)
+{
+    const uint8_t *bytes = end - RANK_BYTES;
+    return multiply_mix(load_u64(bytes) ^ UINT64_C(0x6A09E667F3BCC908),
+                        load_u64(bytes + 8) ^ UINT64_C(0xBB67AE8584CAA73B)) ^
+           multiply_mix(load_u64(bytes + 16) ^ UINT64_C(0x3C6EF372FE94F82B),
+                        load_u64(bytes + 24) ^ UINT64_C(0xA54FF53A5F1D36F1)) ^
+           multiply_mix(load_u64(bytes + 32) ^ UINT64_C(0x510E527FADE682D1),
+                        load_u64(bytes + 40) ^ UINT64_C(0x9B05688C2B3E6C1F)) ^
+           multiply_mix(load_u64(bytes + 48) ^ UINT64_C(0x1F83D9ABFB41BD6B),
+                        load_u64(bytes + 56) ^ UINT64_C(0x5BE0CD19137E2179));
+}
+
+static inline size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+void pfs_maxima_scalar(const uint8_t *bytes, size_t count, uint32_t *maxima)
+{
+    for (size_t first = 0; first < count; first += PFS_SEGMENT_WORDS) {
+        size_t words = smaller(count - first, PFS_SEGMENT_WORDS);
+        uint32_t best = 0;
+        for (size_t j = 0; j < words; j++) {
+            uint32_t score = load_u32(bytes + first + j) * PFS_FACTOR;
+            best = score > best ? score : best;
+        }
+        *maxima++ = best;
+    }
+}
+
+/* How many of the `count` overlapping words at `bytes` equal `word`.  The loop goes over the four alignments one by
+ * one, because in that shape a compiler turns it into vector code. */
+static size_t count_equal(const uint8_t *bytes, size_t count, uint32_t word)
+{
+    size_t whole = count / 4 * 4;
+    uint32_t hits = 0;
+    for (size_t alignment = 0; alignment < 4; alignment++)
+        for (size_t j = 0; j < whole; j += 4)
+            hits += load_u32(bytes + alignment + j) == word;
+    for (size_t j = whole; j < count; j++)
+        hits += load_u32(bytes + j) == word;
+    return hits;
+}
+
+/* The candidates of one chunk and what is known of them. */
+struct window {
+    const uint8_t *words; /* the word of candidate i starts at words[i - min_bytes] */
+    size_t count;
+    const uint32_t *maxima;
+    uint32_t top; /* S */
+};
+
+/* |T|, or any number above `limit` when it is above. */
+static size_t count_ties(const struct window *window, size_t limit)
+{
+    uint32_t word = window->top * FACTOR_INVERSE;
+    size_t ties = 0;
+    for (size_t first = 0, k = 0; first < window->count && ties <= limit; first += PFS_SEGMENT_WORDS, k++)
+        if (window->maxima[k] == window->top)
+            ties += count_equal(window->words + first, smaller(window->count - first, PFS_SEGMENT_WORDS), word);
+    return ties;
+}
+
+/* Position in the window of the tie that ranks highest, the last one of equals; `otherwise` if there is none (only
+ * when another thread writes to the bytes meanwhile). */
+static size_t best_tie(const struct window *window, size_t ties, size_t otherwise)
+{
+    uint32_t word = window->top * FACTOR_INVERSE;
+    uint64_t best_rank = 0;
+    size_t best = otherwise;
+    for (size_t first = 0; first < window->count; first += BLOCK_WORDS) {
+        size_t words = smaller(window->count - first, BLOCK_WORDS);
+        if (window->maxima[first / PFS_SEGMENT_WORDS] != window->top ||
+            count_equal(window->words + first, words, word) == 0)
+            continue;
+        for (size_t j = first; j < first + words; j++) {
+            if (load_u32(window->words + j) != word)
+                continue;
+            if (ties == 1)
+                return j;
+            uint64_t tie_rank = rank(window->words + j + 4);
+            if (tie_rank >= best_rank) {
+                best_rank = tie_rank;
+                best = j;
+            }
+        }
+    }
+    return best;
+}
+
+/* Length of the chunk that starts at `bytes`, at most `remaining`, which is at least 1. */
+static size_t chunk_length(const struct pfs_rule *rule, pfs_maxima_function *find_maxima, const uint8_t *bytes,
+                           size_t remaining)
+{
+    uint32_t maxima[MAXIMA_MOST];
+    size_t min_bytes = rule->min_bytes;
+    if (remaining <= min_bytes)
+        return remaining;
+    size_t end = smaller(rule->max_bytes, remaining);
+    struct window window = {bytes + min_bytes - 4, end - min_bytes + 1, maxima, 0};
+    find_maxima(window.words, window.count, maxima);
+    for (size_t k = 0; k * PFS_SEGMENT_WORDS < window.count; k++)
+        window.top = maxima[k] > window.top ? maxima[k] : window.top;
+    if (window.top == 0)
+        return end;
+    size_t limit = (end - min_bytes) / 8 + 1;
+    size_t ties = count_ties(&window, limit);
+    if (ties > limit)
+        return end;
+    return min_bytes + best_tie(&window, ties, end - min_bytes);
+}
+
+bool pfs_rule_valid(const struct pfs_rule *rule)
+{
+    return rule->min_bytes >= PFS_MIN_BYTES_LEAST && rule->min_bytes <= rule->max_bytes &&
+           rule->max_bytes <= PFS_MAX_BYTES_MOST;
+}
+
+bool pfs_kernel_available(enum pfs_kernel kernel)
+{
+    return kernel != PFS_KERNEL_AVX2 || pfs_find_maxima_avx2() != NULL;
+}
+
+static pfs_maxima_function *choose(enum pfs_kernel kernel)
+{
+    pfs_maxima_function *avx2 = kernel == PFS_KERNEL_SCALAR ? NULL : pfs_find_maxima_avx2();
+    return avx2 != NULL ? avx2 : pfs_maxima_scalar;
+}
+
+size_t pfs_cut_points(const struct pfs_rule *rule, const uint8_t *bytes, size_t size, bool final, size_t start,
+                      uint64_t *cuts, size_t capacity)
+{
+    pfs_maxima_function *find_maxima = choose(rule->kernel);
+    size_t written = 0;
+    while (written < capacity && start < size && (final || size - start >= rule->max_bytes)) {
+        start += chunk_length(rule, find_maxima, bytes + start, size - start);
+        cuts[written++] = start;
+    }
+    return written;
+}
