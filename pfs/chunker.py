@@ -1,9 +1,9 @@
 """Where to cut bytes into chunks, and how little to cut again after a change.
 
 The rule is specified in native/chunker.h; it, its constants and the two sizes below are one format, numbered
-FORMAT and kept by every store. Promises: the same bytes give the same chunks on every machine; a decision reads
-at most MAX_BYTES from the chunk's start, so any cut point is an exact place to start again. Boundaries are not
-keyed: whoever knows the bytes knows the cuts. Leaves hashing and storing the chunks to the caller.
+FORMAT and kept by every store. Promises: the same bytes give the same chunks on every machine; a decision
+reads at most MAX_BYTES from the chunk's start, so any cut point is an exact place to start again. Boundaries
+are not keyed: whoever knows the bytes knows the cuts. Leaves hashing and storing the chunks to the caller.
 """
 
 from __future__ import annotations
@@ -83,22 +83,22 @@ class CutList:
 def restart(old: OldCuts, dirty_start: int) -> int:
     """Return where to start to cut again after a change at `dirty_start`.
 
-    It is the first old boundary with boundary + MAX_BYTES > dirty_start: not the start of the chunk that holds
-    the change, since chunks before it read that far, too. Past the old end, a change counts as one at the end.
+    It is the first old boundary with boundary + MAX_BYTES > dirty_start: not the start of the chunk that
+    holds the change, since chunks before it read that far too. Past the old end a change counts as there.
     """
     return old.at_or_after(max(0, min(dirty_start, old.size) - MAX_BYTES + 1))
 
 
 def meets(old: OldCuts, new_cut: int, dirty_end: int) -> bool:
-    """Whether the old chunks hold from the new cut point `new_cut` on: it is past the change and an old one."""
+    """Whether the old chunks hold from the new cut point on: it is past the change, and an old one."""
     return dirty_end <= new_cut <= old.size and old.at_or_after(new_cut) == new_cut
 
 
 class Recut(NamedTuple):
     """The old chunks in [start, end) give way to chunks that end at `cuts`.
 
-    `cuts` ends with `end`, unless the file got shorter or longer; then this is the last change: `end` is the
-    old size, and `cuts` ends with the new one, or is empty when nothing is left past `start`.
+    `cuts` ends with `end`, but for the last change of a file that got shorter or longer: there `end` is the
+    old size, and `cuts` ends with the new one or is empty, if the new file ends at `start`.
     """
 
     start: int
@@ -111,17 +111,21 @@ def recut(
 ) -> Iterator[Recut]:
     """Cut a changed file again: the least that gives the same cut points as cutting it from scratch.
 
-    `read(offset, length)` returns exactly those bytes of the file as it is now, `size` bytes long. `dirty` are
-    the ascending, disjoint ranges [start, end) outside of which old and new file are equal as far as both reach;
-    a change of size needs no range. What comes back is ascending and disjoint; chunks outside of it hold.
+    `read(offset, length)` returns exactly those bytes of the file as it is now, `size` bytes long. `dirty`
+    are the ascending, disjoint ranges [start, end) outside of which the old and the new file are equal as far
+    as both reach; a change of size needs no range. The results are ascending and disjoint; other chunks hold.
     """
     done = 0
     for dirty_start, dirty_end in _with_size_change(size, old.size, dirty):
+        if dirty_end <= done:
+            continue
         start = max(done, restart(old, dirty_start))
-        done, cuts = _cut_until_met(read, size, old, start, dirty_end)
-        yield Recut(start, done, cuts)
-        if done == old.size:
+        met, cuts = _cut_until_met(read, size, old, start, dirty_end)
+        if met is None:
+            yield Recut(start, old.size, cuts)
             return
+        yield Recut(start, met, cuts)
+        done = met
 
 
 def _with_size_change(
@@ -129,7 +133,7 @@ def _with_size_change(
 ) -> Iterator[tuple[int, int]]:
     """The ranges within both files, then the one that only one of them has.
 
-    The last chunks were cut with the end in view, so an end that moved is a change where the shorter one ends.
+    The last chunks were cut with the end in view, so an end that moved is a change at the shorter one's end.
     """
     shorter, longer = sorted((size, old_size))
     for start, end in dirty:
@@ -141,8 +145,8 @@ def _with_size_change(
 
 def _cut_until_met(
     read: Callable[[int, int], Buffer], size: int, old: OldCuts, start: int, dirty_end: int
-) -> tuple[int, list[int]]:
-    """The old boundary up to which old chunks give way, and the new cut points up to there."""
+) -> tuple[int | None, list[int]]:
+    """Where the new cut points meet the old ones, if they do, and the new ones up to there or to the end."""
     cuts: list[int] = []
     position, length_max = start, READ_BYTES_FIRST
     while position < size:
@@ -152,4 +156,4 @@ def _cut_until_met(
             if meets(old, cuts[-1], dirty_end):
                 return cuts[-1], cuts
         position, length_max = cuts[-1], min(2 * length_max, READ_BYTES_MAX)
-    return old.size, cuts
+    return None, cuts
