@@ -71,7 +71,8 @@ def error_document(error: PfsError) -> dict[str, Json]:
 def error_from_document(document: Mapping[str, Json]) -> PfsError:
     """The error that `error_document` described, of its class; an unknown kind keeps its exit code."""
     kind = str(document.get("kind", ""))
-    cls = {cls.kind: cls for cls in _classes(PfsError)}.get(kind)
+    # A subclass that only refines shares the kind of its base: the base comes first and is meant.
+    cls = next((cls for cls in _classes(PfsError) if cls.kind == kind), None)
     if cls is None:
         code = document.get("exit_code", PfsError.exit_code)
         cls = type("RemoteError", (PfsError,), {"kind": kind, "exit_code": code})

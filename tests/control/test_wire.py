@@ -30,6 +30,16 @@ def test_error_keeps_class_message_hint_and_code(error: PfsError) -> None:
     assert (str(copy), copy.hint, copy.exit_code) == (str(error), error.hint, error.exit_code)
 
 
+def test_subclass_of_the_same_kind_comes_back_as_its_base() -> None:
+    class Refined(errors.NotFound):
+        @property
+        def hint(self) -> str:  # type: ignore[override]
+            return "made late"
+
+    copy = wire.error_from_document(wire.error_document(Refined("gone")))
+    assert (type(copy), copy.hint) == (errors.NotFound, "made late")
+
+
 def test_error_of_a_kind_not_known_here_keeps_its_exit_code() -> None:
     copy = wire.error_from_document({"kind": "quota", "message": "full", "hint": None, "exit_code": 9})
     assert (copy.kind, copy.exit_code, str(copy)) == ("quota", 9, "full")
