@@ -2,6 +2,9 @@
 #include "chunker.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* PFS_FACTOR is odd, so word -> word * PFS_FACTOR is a bijection: this inverse gives back the one word that has the
  * score S, and looking for S again needs no multiplication. */
@@ -23,7 +26,12 @@ static inline uint32_t load_u32(const uint8_t *bytes)
 
 static inline uint64_t load_u64(const uint8_t *bytes)
 {
-    return (uint64_t)load_u32(bytes) | (uint64_t)load_u32(bytes + 4) << 32;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
 }
 
 /* The two halves of the 128-bit product, folded. */
@@ -133,6 +141,31 @@ static size_t count_ties(const struct window *window, size_t limit)
     return ties;
 }
 
+/* Which of the `count` <= 64 overlapping words at `bytes` equal `word`: bit 16 * (k % 4) + k / 4 stands for the k-th,
+ * as vectors see them, alignment by alignment. */
+static uint64_t matches(const uint8_t *bytes, size_t count, uint32_t word)
+{
+    uint64_t mask = 0;
+#ifdef __SSE2__ /* of every x86-64 */
+    if (count == BLOCK_WORDS) {
+        const __m128i wanted = _mm_set1_epi32((int)word);
+        for (unsigned alignment = 0; alignment < 4; alignment++) {
+            __m128i equal[4];
+            for (unsigned v = 0; v < 4; v++)
+                equal[v] =
+                    _mm_cmpeq_epi32(_mm_loadu_si128((const __m128i_u *)(bytes + alignment + (size_t)16 * v)), wanted);
+            __m128i packed =
+                _mm_packs_epi16(_mm_packs_epi32(equal[0], equal[1]), _mm_packs_epi32(equal[2], equal[3]));
+            mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(packed) << (16 * alignment);
+        }
+        return mask;
+    }
+#endif
+    for (size_t k = 0; k < count; k++)
+        mask |= (uint64_t)(load_u32(bytes + k) == word) << (16 * (k % 4) + k / 4);
+    return mask;
+}
+
 /* Position in the window of the tie that ranks highest, the last one of equals; `otherwise` if there is none (only
  * when another thread writes to the bytes meanwhile). */
 static size_t best_tie(const struct window *window, size_t ties, size_t otherwise)
@@ -140,20 +173,20 @@ static size_t best_tie(const struct window *window, size_t ties, size_t otherwis
     uint32_t word = window->top * FACTOR_INVERSE;
     uint64_t best_rank = 0;
     size_t best = otherwise;
+    bool found = false;
     for (size_t first = 0; first < window->count; first += BLOCK_WORDS) {
-        size_t words = smaller(window->count - first, BLOCK_WORDS);
-        if (window->maxima[first / PFS_SEGMENT_WORDS] != window->top ||
-            count_equal(window->words + first, words, word) == 0)
+        if (window->maxima[first / PFS_SEGMENT_WORDS] != window->top)
             continue;
-        for (size_t j = first; j < first + words; j++) {
-            if (load_u32(window->words + j) != word)
-                continue;
+        uint64_t mask = matches(window->words + first, smaller(window->count - first, BLOCK_WORDS), word);
+        for (; mask != 0; mask &= mask - 1) {
+            size_t bit = (size_t)__builtin_ctzll(mask), j = first + bit / 16 + bit % 16 * 4;
             if (ties == 1)
                 return j;
             uint64_t tie_rank = rank(window->words + j + 4);
-            if (tie_rank >= best_rank) {
+            if (!found || tie_rank > best_rank || (tie_rank == best_rank && j > best)) {
                 best_rank = tie_rank;
                 best = j;
+                found = true;
             }
         }
     }
