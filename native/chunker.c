@@ -2,7 +2,7 @@
 #include "chunker.h"
 
 #include <string.h>
-#ifdef __SSE2__
+#ifdef PFS_X86_64
 #include <emmintrin.h>
 #endif
 
@@ -37,7 +37,7 @@ static inline uint64_t load_u64(const uint8_t *bytes)
 /* The two halves of the 128-bit product, folded. */
 static inline uint64_t multiply_mix(uint64_t a, uint64_t b)
 {
-#ifdef __SIZEOF_INT128__
+#if defined(__SIZEOF_INT128__) && !defined(PFS_PORTABLE)
     unsigned __int128 product = (unsigned __int128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
@@ -77,7 +77,7 @@ static inline uint32_t greater(uint32_t a, uint32_t b)
 /* SSE2 has neither a 32-bit multiplication nor an unsigned maximum, and what compilers make of it is slower than plain
  * registers (1.5 against 2.1 GB/s).  An empty statement that might change a maximum keeps them from trying; elsewhere
  * (NEON) their vector code is welcome. */
-#ifdef __x86_64__
+#ifdef PFS_X86_64
 #define IN_REGISTER(maximum) __asm__("" : "+r"(maximum))
 #else
 #define IN_REGISTER(maximum) (void)0
@@ -146,7 +146,7 @@ static size_t count_ties(const struct window *window, size_t limit)
 static uint64_t matches(const uint8_t *bytes, size_t count, uint32_t word)
 {
     uint64_t mask = 0;
-#ifdef __SSE2__ /* of every x86-64 */
+#ifdef PFS_X86_64 /* all of them have SSE2 */
     if (count == BLOCK_WORDS) {
         const __m128i wanted = _mm_set1_epi32((int)word);
         for (unsigned alignment = 0; alignment < 4; alignment++) {

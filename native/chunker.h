@@ -55,6 +55,11 @@ size_t pfs_cut_points(const struct pfs_rule *rule, const uint8_t *bytes, size_t 
 
 /* ---- Between the kernels ---- */
 
+/* -DPFS_PORTABLE builds what a machine without x86-64 and 128-bit integers gets, so that tests on x86-64 reach it. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(PFS_PORTABLE)
+#define PFS_X86_64 1
+#endif
+
 #define PFS_FACTOR ((uint32_t)0x9E3779B1)
 /* Words whose maximum is kept as one number; only segments that hold S are looked at again. */
 #define PFS_SEGMENT_WORDS ((size_t)1024)

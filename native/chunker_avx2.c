@@ -2,7 +2,7 @@
  * for a function that says so. */
 #include "chunker.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef PFS_X86_64
 
 #include <immintrin.h>
 

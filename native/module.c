@@ -128,7 +128,7 @@ PyDoc_STRVAR(set_mmap_threshold_doc,
              "set_mmap_threshold(size_bytes, /)\n--\n\n"
              "Have malloc take anything of size_bytes or more from mmap, so that freeing it returns it to the system\n"
              "at once, and trim the heap beyond size_bytes.  Setting it also stops glibc from raising the threshold\n"
-             "by itself.  False where malloc has no such setting or refuses the size (glibc: above 32 MiB).");
+             "by itself.  False where malloc has no such setting (musl).");
 
 static PyObject *set_mmap_threshold(PyObject *module, PyObject *argument)
 {
