@@ -28,6 +28,8 @@ except ImportError:  # not built: the coarser call does the same and more
 
 Buffer = bytes | bytearray | memoryview
 
+# Errors of a write that took nothing away and may pass: disk, quota, RLIMIT_FSIZE.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 # Linux: a write or read of one call moves at most 2^31 - 4096 bytes; the loops below go on.
