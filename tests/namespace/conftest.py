@@ -1,16 +1,7 @@
-"""A repo to work on, whose records are checked when the test ends."""
+"""The same repo to work on as in tests/repo."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from tests.repo.conftest import workshop
 
-import pytest
-
-from tests.repo.workshop import Workshop, check_invariants
-
-
-@pytest.fixture
-def workshop() -> Iterator[Workshop]:
-    made = Workshop()
-    yield made
-    check_invariants(made)
+__all__ = ["workshop"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pfs.errors import NotFound
 from pfs.repo import reflog
 from pfs.repo.records import ReflogKind
-from tests.repo.workshop import DAY, START_NS, FakeRefs, Workshop, check_invariants
+from tests.repo.workshop import DAY, START_NS, FakeRefs, WatchedRefs, Workshop, check_invariants
 
 
 def test_a_date_shows_what_a_reader_saw(workshop: Workshop) -> None:
@@ -52,15 +52,15 @@ def test_a_clock_that_goes_back_does_not_reorder(workshop: Workshop) -> None:
 
 
 def test_a_date_among_ten_thousand_records_is_a_few_reads() -> None:
-    refs = FakeRefs()
+    table = FakeRefs()
     for number in range(10_000):
         time_ns = number * 100
         record = reflog.ReflogRecord(
             number, 5, time_ns, b"", number.to_bytes(32, "big"), ReflogKind.CHECKPOINT, "", ""
         )
         key, value = reflog.as_change(record)
-        refs.table[key] = value
-    refs.reads = 0
+        table.table[key] = value
+    refs = WatchedRefs(table)
     assert reflog.shown_at(refs, 5, 777_777) == (7777).to_bytes(32, "big")
     assert refs.reads == 1
     assert reflog.shown_at(refs, 4, 777_777) is None

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from pfs.disk import Disk
 from pfs.errors import AlreadyExists, NoSpace, NotFound, UsageError
 from pfs.objects.commit import CommitKind
 from pfs.repo.records import ReflogKind
+from pfs.repo.repositories import Repositories
+from pfs.store.store import Store
 from tests.repo.workshop import ALICE, DAY, Workshop
 
 
@@ -72,15 +78,36 @@ def test_a_deleted_repo_comes_back_with_everything_within_30_days(workshop: Work
 
 
 def test_a_failed_transaction_changes_nothing(workshop: Workshop) -> None:
-    table = dict(workshop.store.refs.table)
+    table = workshop.store.table()
     workshop.store.fail_next_commit = True
     with pytest.raises(NoSpace):
         workshop.repositories.create("abc", ALICE, uid=0, gid=0)
     workshop.store.fail_next_commit = True
     with pytest.raises(NoSpace):
         workshop.repositories.delete("proj")
-    assert workshop.store.refs.table == table
+    assert workshop.store.table() == table
     assert [repo.name for repo in workshop.repositories.list()] == ["proj"]
+
+
+def test_names_survive_the_loss_of_both_databases(tmp_path: Path) -> None:
+    with Store.open(tmp_path, Disk()) as store:
+        workshop = Workshop(store)
+        head = workshop.commit(next_file_id=77)
+        workshop.checkpoint()
+        workshop.repo.create_branch("exp", head, who="alice")
+        workshop.repo.rename_branch("exp", "trial", who="alice")
+        workshop.repo.create_tag("v1", head, author="alice")
+        workshop.repo.delete_tag("v1", who="alice")
+        table = workshop.store.table()
+    shutil.rmtree(tmp_path / "refs.lmdb")
+    shutil.rmtree(tmp_path / "objects.lmdb")
+    with Store.open(tmp_path, Disk()) as store:
+        assert dict(store.refs.scan(b"")) == table
+        again = Repositories(store, workshop.clock)
+        assert again.get("proj").branches() == workshop.repo.branches()
+        assert again.get("proj").deleted() == workshop.repo.deleted()
+        assert again.get("proj").commits.read(head).next_file_id == 77
+        assert again.file_ids.next == 77
 
 
 def test_file_ids_are_given_out_once_and_survive(workshop: Workshop) -> None:

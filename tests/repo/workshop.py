@@ -1,14 +1,16 @@
-"""A store made of dictionaries, a clock that is set by hand, and repos on top of them."""
+"""A store that is watched, in memory or real, a clock set by hand, and a repo on top of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from pfs.errors import MissingObject, NoSpace
 from pfs.objects.commit import Author, Commit, CommitKind, encode_commit
 from pfs.objects.ids import Kind, object_id
+from pfs.repo.backing import Backing, Refs
 from pfs.repo.repo import Repo
 from pfs.repo.repositories import Repositories
+from pfs.store import keys
 
 SECOND = 10**9
 DAY = 24 * 3600 * SECOND
@@ -17,35 +19,28 @@ ALICE = Author(1000, "alice", "node7")
 
 
 class FakeRefs:
-    """An ordered table in a dictionary; counts what is read."""
+    """An ordered table in a dictionary."""
 
     def __init__(self) -> None:
         self.table: dict[bytes, bytes] = {}
-        self.reads = 0
 
     def get(self, key: bytes) -> bytes | None:
-        self.reads += 1
         return self.table.get(key)
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        found = [(key, value) for key, value in sorted(self.table.items()) if key.startswith(prefix)]
-        self.reads += len(found)
-        return iter(found)
+    def scan(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        return [(key, value) for key, value in sorted(self.table.items()) if key.startswith(prefix)]
 
     def last(self, prefix: bytes, bound: bytes | None = None) -> tuple[bytes, bytes] | None:
-        self.reads += 1
         below = [key for key in self.table if key.startswith(prefix) and (bound is None or key <= bound)]
         return (max(below), self.table[max(below)]) if below else None
 
 
 class FakeStore:
-    """Objects and refs in memory.  `fail_next_commit` makes one transaction fail as on a full disk."""
+    """Objects and refs in memory: what the real store does, without files."""
 
     def __init__(self) -> None:
         self.refs = FakeRefs()
         self.objects: dict[bytes, bytes] = {}
-        self.transactions: list[dict[bytes, bytes | None]] = []
-        self.fail_next_commit = False
 
     def get(self, kind: Kind, object_id: bytes) -> bytes:
         try:
@@ -59,16 +54,61 @@ class FakeStore:
         return new_id
 
     def commit_refs(self, changes: Mapping[bytes, bytes | None]) -> None:
-        if self.fail_next_commit:
-            self.fail_next_commit = False
-            raise NoSpace("full")
-        self.transactions.append(dict(changes))
         for key, value in changes.items():
-            assert 1 <= len(key) <= 511
             if value is None:
                 self.refs.table.pop(key, None)
             else:
                 self.refs.table[key] = value
+
+
+class WatchedRefs:
+    """Counts the keys that are read."""
+
+    def __init__(self, refs: Refs) -> None:
+        self._refs = refs
+        self.reads = 0
+
+    def get(self, key: bytes) -> bytes | None:
+        self.reads += 1
+        return self._refs.get(key)
+
+    def scan(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        found = list(self._refs.scan(prefix))
+        self.reads += len(found)
+        return found
+
+    def last(self, prefix: bytes, bound: bytes | None = None) -> tuple[bytes, bytes] | None:
+        self.reads += 1
+        return self._refs.last(prefix, bound)
+
+
+class WatchedStore:
+    """A store whose transactions are recorded; the next one can be made to fail as on a full disk."""
+
+    def __init__(self, store: Backing) -> None:
+        self._store = store
+        self.refs = WatchedRefs(store.refs)
+        self.transactions: list[dict[bytes, bytes | None]] = []
+        self.fail_next_commit = False
+
+    def get(self, kind: Kind, object_id: bytes) -> bytes:
+        return self._store.get(kind, object_id)
+
+    def put(self, kind: Kind, payload: bytes) -> bytes:
+        return self._store.put(kind, payload)
+
+    def commit_refs(self, changes: Mapping[bytes, bytes | None]) -> None:
+        assert changes
+        assert all(1 <= len(key) <= keys.MAX_KEY_BYTES for key in changes)
+        if self.fail_next_commit:
+            self.fail_next_commit = False
+            raise NoSpace("full")
+        self._store.commit_refs(changes)
+        self.transactions.append(dict(changes))
+
+    def table(self) -> dict[bytes, bytes]:
+        """All refs that are stored."""
+        return dict(self.refs.scan(b""))
 
 
 class FakeClock:
@@ -88,8 +128,8 @@ class FakeClock:
 class Workshop:
     """A store with one repo, and the shortest way to make commits in it."""
 
-    def __init__(self) -> None:
-        self.store = FakeStore()
+    def __init__(self, store: Backing | None = None) -> None:
+        self.store = WatchedStore(FakeStore() if store is None else store)
         self.clock = FakeClock()
         self.repositories = Repositories(self.store, self.clock)
         self.repo: Repo = self.repositories.create("proj", ALICE, uid=1000, gid=100)
