@@ -11,7 +11,9 @@
 #define FACTOR_INVERSE ((uint32_t)0x0E8B2F51)
 
 #define MAXIMA_MOST (PFS_MAX_BYTES_MOST / PFS_SEGMENT_WORDS + 1)
+/* Words whose matches fit the bits of one mask. */
 #define BLOCK_WORDS ((size_t)64)
+#define MASKS_MOST (PFS_MAX_BYTES_MOST / BLOCK_WORDS + 1)
 #define RANK_BYTES ((size_t)64)
 
 static inline uint32_t load_u32(const uint8_t *bytes)
@@ -108,18 +110,13 @@ void pfs_maxima_scalar(const uint8_t *bytes, size_t count, uint32_t *maxima)
         *maxima++ = greatest_score(bytes + first, smaller(count - first, PFS_SEGMENT_WORDS));
 }
 
-/* How many of the `count` overlapping words at `bytes` equal `word`.  The loop goes over the four alignments one by
- * one, because in that shape a compiler turns it into vector code. */
-static size_t count_equal(const uint8_t *bytes, size_t count, uint32_t word)
+/* Bits set; inline, because x86-64 without further flags has no instruction for it (Hacker's Delight, 5-1). */
+static inline size_t count_bits(uint64_t mask)
 {
-    size_t whole = count / 4 * 4;
-    uint32_t hits = 0;
-    for (size_t alignment = 0; alignment < 4; alignment++)
-        for (size_t j = 0; j < whole; j += 4)
-            hits += load_u32(bytes + alignment + j) == word;
-    for (size_t j = whole; j < count; j++)
-        hits += load_u32(bytes + j) == word;
-    return hits;
+    mask -= mask >> 1 & UINT64_C(0x5555555555555555);
+    mask = (mask & UINT64_C(0x3333333333333333)) + (mask >> 2 & UINT64_C(0x3333333333333333));
+    mask = (mask + (mask >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    return (size_t)(mask * UINT64_C(0x0101010101010101) >> 56);
 }
 
 /* The candidates of one chunk and what is known of them. */
@@ -129,17 +126,6 @@ struct window {
     const uint32_t *maxima;
     uint32_t top; /* S */
 };
-
-/* |T|, or any number above `limit` when it is above. */
-static size_t count_ties(const struct window *window, size_t limit)
-{
-    uint32_t word = window->top * FACTOR_INVERSE;
-    size_t ties = 0;
-    for (size_t first = 0, k = 0; first < window->count && ties <= limit; first += PFS_SEGMENT_WORDS, k++)
-        if (window->maxima[k] == window->top)
-            ties += count_equal(window->words + first, smaller(window->count - first, PFS_SEGMENT_WORDS), word);
-    return ties;
-}
 
 /* Which of the `count` <= 64 overlapping words at `bytes` equal `word`: bit 16 * (k % 4) + k / 4 stands for the k-th,
  * as vectors see them, alignment by alignment. */
@@ -166,27 +152,38 @@ static uint64_t matches(const uint8_t *bytes, size_t count, uint32_t word)
     return mask;
 }
 
-/* Position in the window of the tie that ranks highest, the last one of equals; `otherwise` if there is none (only
- * when another thread writes to the bytes meanwhile). */
-static size_t best_tie(const struct window *window, size_t ties, size_t otherwise)
+/* Fills the masks of the segments that hold S; returns |T|, or any number above `limit` when it is above. */
+static size_t find_ties(const struct window *window, size_t limit, uint64_t *masks)
 {
     uint32_t word = window->top * FACTOR_INVERSE;
-    uint64_t best_rank = 0;
-    size_t best = otherwise;
-    bool found = false;
-    for (size_t first = 0; first < window->count; first += BLOCK_WORDS) {
+    size_t ties = 0;
+    for (size_t first = 0; first < window->count && ties <= limit; first += PFS_SEGMENT_WORDS) {
         if (window->maxima[first / PFS_SEGMENT_WORDS] != window->top)
             continue;
-        uint64_t mask = matches(window->words + first, smaller(window->count - first, BLOCK_WORDS), word);
-        for (; mask != 0; mask &= mask - 1) {
-            size_t bit = (size_t)__builtin_ctzll(mask), j = first + bit / 16 + bit % 16 * 4;
-            if (ties == 1)
-                return j;
-            uint64_t tie_rank = rank(window->words + j + 4);
-            if (!found || tie_rank > best_rank || (tie_rank == best_rank && j > best)) {
+        size_t end = smaller(first + PFS_SEGMENT_WORDS, window->count);
+        for (size_t block = first; block < end; block += BLOCK_WORDS) {
+            uint64_t mask = matches(window->words + block, smaller(end - block, BLOCK_WORDS), word);
+            masks[block / BLOCK_WORDS] = mask;
+            ties += count_bits(mask);
+        }
+    }
+    return ties;
+}
+
+/* Position in the window of the tie that ranks highest, the last one of equals. */
+static size_t best_tie(const struct window *window, const uint64_t *masks)
+{
+    uint64_t best_rank = 0;
+    size_t best = 0;
+    for (size_t block = 0; block < window->count; block += BLOCK_WORDS) {
+        if (window->maxima[block / PFS_SEGMENT_WORDS] != window->top)
+            continue;
+        for (uint64_t mask = masks[block / BLOCK_WORDS]; mask != 0; mask &= mask - 1) {
+            size_t bit = (size_t)__builtin_ctzll(mask), position = block + bit / 16 + bit % 16 * 4;
+            uint64_t tie_rank = rank(window->words + position + 4);
+            if (tie_rank > best_rank || (tie_rank == best_rank && position > best)) {
                 best_rank = tie_rank;
-                best = j;
-                found = true;
+                best = position;
             }
         }
     }
@@ -198,6 +195,7 @@ static size_t chunk_length(const struct pfs_rule *rule, pfs_maxima_function *fin
                            size_t remaining)
 {
     uint32_t maxima[MAXIMA_MOST];
+    uint64_t masks[MASKS_MOST];
     size_t min_bytes = rule->min_bytes;
     if (remaining <= min_bytes)
         return remaining;
@@ -209,10 +207,9 @@ static size_t chunk_length(const struct pfs_rule *rule, pfs_maxima_function *fin
     if (window.top == 0)
         return end;
     size_t limit = (end - min_bytes) / 8 + 1;
-    size_t ties = count_ties(&window, limit);
-    if (ties > limit)
+    if (find_ties(&window, limit, masks) > limit)
         return end;
-    return min_bytes + best_tie(&window, ties, end - min_bytes);
+    return min_bytes + best_tie(&window, masks);
 }
 
 bool pfs_rule_valid(const struct pfs_rule *rule)

@@ -21,8 +21,8 @@
 
 /* The rank of a candidate reads the 64 bytes before it. */
 #define PFS_MIN_BYTES_LEAST ((size_t)64)
-/* Keeps the segment maxima of one window, 4 bytes for each 1,024, within 4 KiB of stack. */
-#define PFS_MAX_BYTES_MOST ((size_t)1 << 20)
+/* Keeps what is noted of one window, one bit for each byte and a little more, within 33 KiB of stack. */
+#define PFS_MAX_BYTES_MOST ((size_t)1 << 18)
 
 /* Kernels differ in speed and in nothing else. */
 enum pfs_kernel {

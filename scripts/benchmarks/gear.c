@@ -17,16 +17,21 @@ void gear_fill(uint64_t seed)
 }
 
 /* The plain loop: every byte is hashed, one cut in `average` bytes (a power of two), no bounds.  Returns the number
- * of cuts. */
+ * of chunks.  Of three ways to write it, the fastest with gcc. */
 size_t gear_plain(const uint8_t *bytes, size_t size, uint64_t average)
 {
-    uint64_t mask = (average - 1) << 40, hash = 0;
-    size_t cuts = 0;
-    for (size_t i = 0; i < size; i++) {
-        hash = (hash << 1) + table[bytes[i]];
-        cuts += (hash & mask) == 0;
+    uint64_t mask = (average - 1) << 40;
+    size_t chunks = 0, i = 0;
+    while (i < size) {
+        uint64_t hash = 0;
+        while (i < size) {
+            hash = (hash << 1) + table[bytes[i++]];
+            if ((hash & mask) == 0)
+                break;
+        }
+        chunks++;
     }
-    return cuts;
+    return chunks;
 }
 
 /* Gear-NC2: nothing is hashed before min_bytes; a cut is 4 times as unlikely as 1 / average before `normal` bytes and

@@ -83,7 +83,7 @@ int main(void)
 {
     static const struct pfs_rule rules[] = {{64, 64, 0},     {64, 65, 0},     {64, 1087, 0},       {64, 1088, 0},
                                             {64, 1089, 0},   {100, 1123, 0},  {512, 4096, 0},      {1000, 9000, 0},
-                                            {4096, 66000, 0}, {32768, 98304, 0}, {64, (size_t)1 << 20, 0}};
+                                            {4096, 66000, 0}, {32768, 98304, 0}, {64, (size_t)1 << 18, 0}};
     uint64_t hash = UINT64_C(0xCBF29CE484222325);
     for (size_t r = 0; r < sizeof rules / sizeof rules[0]; r++) {
         size_t most = rules[r].min_bytes * CAPACITY < SIZE_MOST ? rules[r].min_bytes * CAPACITY : SIZE_MOST;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pytest
 
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def gear() -> Iterable[Gear]:
+def gear() -> Gear:
     return Gear()
 
 
