@@ -58,6 +58,13 @@ def decode_line(line: bytes | bytearray) -> dict[str, Json]:
     return cast(dict[str, Json], document)
 
 
+def error_classes(cls: type[PfsError] = PfsError) -> Iterator[type[PfsError]]:
+    """A class of errors and all below it, bases first."""
+    yield cls
+    for child in cls.__subclasses__():
+        yield from error_classes(child)
+
+
 def error_document(error: PfsError) -> dict[str, Json]:
     """An error as JSON: {kind, message, hint, exit_code}."""
     return {
@@ -72,7 +79,7 @@ def error_from_document(document: Mapping[str, Json]) -> PfsError:
     """The error that `error_document` described, of its class; an unknown kind keeps its exit code."""
     kind = str(document.get("kind", ""))
     # A subclass that only refines shares the kind of its base: the base comes first and is meant.
-    cls = next((cls for cls in _classes(PfsError) if cls.kind == kind), None)
+    cls = next((cls for cls in error_classes() if cls.kind == kind), None)
     if cls is None:
         code = document.get("exit_code", PfsError.exit_code)
         cls = type("RemoteError", (PfsError,), {"kind": kind, "exit_code": code})
@@ -105,9 +112,3 @@ _BY_ERRNO: dict[int, type[PfsError]] = {
     errno.EROFS: ReadOnly,
     errno.ENOENT: errors.NotFound,
 }
-
-
-def _classes(cls: type[PfsError]) -> Iterator[type[PfsError]]:
-    yield cls
-    for child in cls.__subclasses__():
-        yield from _classes(child)

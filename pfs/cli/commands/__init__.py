@@ -1,0 +1,1 @@
+"""One command of the command line per module; each has a `command` that `pfs.cli.group` loads."""
