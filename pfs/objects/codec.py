@@ -2,8 +2,8 @@
 
 Promises: equal structures give equal bytes, and a payload that does not fit raises CorruptObject, never
 an error of the library. msgspec accepts more than one spelling of a value (wide integers, missing
-trailing elements), so bytes that come from another store must pass `decode_canonical`; ours are
-protected by their hash.
+trailing elements), so bytes that come from another store must pass `decode_canonical`, trees and chunk
+lists be built again (`ports.HashOnly`); ours are protected by their hash.
 """
 
 from __future__ import annotations

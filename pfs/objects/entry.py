@@ -16,9 +16,6 @@ import msgspec
 
 from pfs.objects.codec import Id, IdOrNothing, NotNegative
 
-# The file id of the root directory of every repo; its entry has the name b"".
-ROOT_FILE_ID = 1
-
 Pairs: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Content: TypeAlias = Annotated[bytes, IdOrNothing]
 Count: TypeAlias = Annotated[int, NotNegative]

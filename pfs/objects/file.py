@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from pfs.errors import CorruptObject
 from pfs.objects.cache import NodeCache
 from pfs.objects.file_node import (
     EMPTY,
@@ -73,7 +74,7 @@ class FileReader:
         node = self.node(content)
         while True:
             while node.height > 1:
-                index = bisect_right(node.ends, offset - start)
+                index = _index(content, node, offset - start)
                 path.append((node, index + 1))
                 start += node.ends[index - 1] if index else 0
                 node = self.node(node.children[index].id)
@@ -147,7 +148,7 @@ class FileReader:
             node = get_node(content)
             if node is None:
                 return None
-            index = bisect_right(node.ends, offset - start)
+            index = _index(content, node, offset - start)
             start += node.ends[index - 1] if index else 0
             if node.height == 1:
                 return start, node.rows[index]
@@ -228,6 +229,8 @@ def splice(
         last = piece.end
     if not pieces:
         return FileContent(*old)
+    if height and reader.node(content).size != size:
+        raise CorruptObject(content, "file", f"it does not have {size} bytes")
     if height < 2 or _rows_least(reader, content, pieces) <= LIST_ROWS_MAX:
         # Few rows are left, so writing them all is O(1).
         file_writer = FileWriter(writer, reader.remember)
@@ -249,6 +252,14 @@ def replace(
 ) -> FileContent:
     """The file `old` with `rows` in place of its bytes [start, end): `splice` with one piece."""
     return splice(reader, writer, old, [Piece(start, end, rows)])
+
+
+def _index(content: bytes, node: FileNode, offset: int) -> int:
+    """The row or child of a node that covers this offset from its start."""
+    index = bisect_right(node.ends, offset)
+    if index == len(node.ends):
+        raise CorruptObject(content, "file", "it is shorter than what names it says")
+    return index
 
 
 def _rows_least(reader: FileReader, content: bytes, pieces: Sequence[Piece]) -> int:

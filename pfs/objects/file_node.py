@@ -23,8 +23,8 @@ from pfs.objects.prolly import CutRule, cut_rule
 LIST_ROWS_MAX = 1000
 RULE = cut_rule(128)
 
-# What a decoded row takes beyond its encoded bytes (struct, id, integers, place in two lists), measured.
-ROW_OVERHEAD_BYTES = 220
+# What a decoded row takes beyond its encoded bytes (struct, id, integers, place in two tuples), measured.
+ROW_OVERHEAD_BYTES = 150
 NODE_OVERHEAD_BYTES = 300
 
 
@@ -66,15 +66,19 @@ class FileNode:
     __slots__ = ("children", "ends", "height", "rows", "size_bytes")
 
     def __init__(
-        self, height: int, rows: list[ChunkRow], children: list[FileChild], payload_bytes: int
+        self,
+        height: int,
+        rows: tuple[ChunkRow, ...],
+        children: tuple[FileChild, ...],
+        payload_bytes: int,
     ) -> None:
         self.height = height
         self.rows = rows
         self.children = children
         if height == 1:
-            self.ends = [*accumulate([row.length * row.repeat for row in rows])]
+            self.ends = (*accumulate([row.length * row.repeat for row in rows]),)
         else:
-            self.ends = [*accumulate([child.size for child in children])]
+            self.ends = (*accumulate([child.size for child in children]),)
         self.size_bytes = NODE_OVERHEAD_BYTES + payload_bytes + ROW_OVERHEAD_BYTES * len(self.ends)
 
     @property
@@ -88,19 +92,19 @@ class FileNode:
         return len(self.rows) if self.height == 1 else sum([child.rows for child in self.children])
 
 
-_LIST = Decoder(tuple[int, list[ChunkRow]], Kind.FILE)
-_INNER = Decoder(tuple[Annotated[int, msgspec.Meta(ge=2)], list[FileChild]], Kind.FILE)
+_LIST = Decoder(tuple[int, tuple[ChunkRow, ...]], Kind.FILE)
+_INNER = Decoder(tuple[Annotated[int, msgspec.Meta(ge=2)], tuple[FileChild, ...]], Kind.FILE)
 
 
-def decode_node(payload: bytes, *, canonical: bool = False) -> FileNode:
-    """The node; CorruptObject if it is malformed, or (asked for with `canonical`) spelled unusually."""
-    rows: list[ChunkRow] = []
-    children: list[FileChild] = []
+def decode_node(payload: bytes) -> FileNode:
+    """The node; CorruptObject if it is malformed."""
+    rows: tuple[ChunkRow, ...] = ()
+    children: tuple[FileChild, ...] = ()
     # Byte 0 is the header of the outer array, byte 1 the height.
     if payload[1:2] == b"\1":
-        height, rows = _LIST.decode_canonical(payload) if canonical else _LIST.decode(payload)
+        height, rows = _LIST.decode(payload)
     else:
-        height, children = _INNER.decode_canonical(payload) if canonical else _INNER.decode(payload)
+        height, children = _INNER.decode(payload)
     if not rows and not children:
         raise corrupt(Kind.FILE, payload, "no rows")
     return FileNode(height, rows, children, len(payload))
@@ -128,7 +132,8 @@ class FileLayout:
         """Store a node; its row for the height above."""
         payload = encode((level, rows))
         node_id = self._writer.put(Kind.FILE, payload)
-        node = FileNode(level, rows if level == 1 else [], [] if level == 1 else rows, len(payload))
+        below = tuple(rows)
+        node = FileNode(level, below if level == 1 else (), () if level == 1 else below, len(payload))
         if self._written is not None:
             self._written(node_id, node)
         return FileChild(node_id, node.size, node.row_count)

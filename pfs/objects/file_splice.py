@@ -179,9 +179,10 @@ class _Cursor:
         self.size = top.size
         self._source = source
         self._height = height
+        # The top until the first `seek`.
+        self.node, self.start = top, 0
         # (inner node, its start), from the top down.
         self._path = [(top, 0)]
-        self.seek(0)
 
     @property
     def end(self) -> int:

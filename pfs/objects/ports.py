@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, Literal, Protocol, TypeAlias
 
-from pfs.objects.ids import Kind
+from pfs.objects.ids import Kind, object_id
 
 
 class ObjectReader(Protocol):
@@ -26,6 +26,18 @@ class ObjectWriter(Protocol):
 
     def put(self, kind: Kind, payload: bytes, /) -> bytes:
         """Keep the payload; its id."""
+
+
+class HashOnly:
+    """An ObjectWriter that keeps nothing.
+
+    For checks: building a tree or a chunk list again from its rows must give the same id, and does so only if
+    every node below was cut, counted and spelled as we would.
+    """
+
+    def put(self, kind: Kind, payload: bytes, /) -> bytes:
+        """The id that the object would have."""
+        return object_id(kind, payload)
 
 
 class _NotCached(Enum):

@@ -49,8 +49,9 @@ class TreeReader(Generic[Row]):
 
     def get(self, root: bytes, key: bytes) -> Row | None:
         """The row of that key."""
+        young = self._cache.young
         while root:
-            node = self.node(root)
+            node = young.get(root) or self.node(root)
             keys = node.keys
             index = bisect_left(keys, key)
             if index == len(keys):
@@ -62,8 +63,9 @@ class TreeReader(Generic[Row]):
 
     def get_cached(self, root: bytes, key: bytes) -> tuple[bool, Row | None] | NotCached:
         """(whether there is a row of that key, the row), or NOT_CACHED if only I/O could tell."""
+        young = self._cache.young
         while root:
-            node = self._node_cached(root)
+            node = young.get(root) or self._node_cached(root)
             if node is None:
                 return NOT_CACHED
             keys = node.keys

@@ -80,12 +80,12 @@ def _change_level(layout: TreeLayout[Row], cursor: _Cursor[Row], changes: Change
             cursor.next()
             end = len(keys) if cursor.is_last else bisect_right(keys, cursor.node.keys[-1], done)
             _, changed = _merge(cursor.node, changes[done:end])
-            rows = rest + (_rows_of(cursor.node) if changed is None else changed)
+            rows = [*rest, *(_rows_of(cursor.node) if changed is None else changed)]
             done = end
     return sorted(above.items())
 
 
-def _rows_of(node: Node[Row]) -> list[Any]:
+def _rows_of(node: Node[Row]) -> Sequence[Any]:
     return node.children if node.level else node.rows
 
 
@@ -113,11 +113,12 @@ class _Cursor(Generic[Row]):
 
     def __init__(self, source: NodeSource[Row], root: Node[Row], level: int) -> None:
         self.level = level
+        # The root until the first `seek`.
         self.node = root
         self._source = source
+        self._root = root
         # (inner node, index of the child that the path takes), from the root down.
         self._path: list[tuple[Node[Row], int]] = []
-        self._descend(root, b"")
 
     @property
     def is_last(self) -> bool:
@@ -126,9 +127,9 @@ class _Cursor(Generic[Row]):
 
     def seek(self, key: bytes) -> None:
         """Move forward to the node that holds the key, or would: the last one, if it is behind all."""
-        if key <= self.node.keys[-1]:
+        if self.node.level == self.level and key <= self.node.keys[-1]:
             return
-        start, _ = self._path[0]
+        start = self._root
         while self._path:
             start, _ = self._path.pop()
             if key <= start.keys[-1]:

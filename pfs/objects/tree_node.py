@@ -25,8 +25,8 @@ LEAF_RULE = cut_rule(32)
 INNER_RULE = cut_rule(64)
 
 # What decoded rows take beyond their encoded bytes, measured with tracemalloc on rows of ordinary files.
-ROW_OVERHEAD_BYTES = 480
-CHILD_OVERHEAD_BYTES = 260
+ROW_OVERHEAD_BYTES = 440
+CHILD_OVERHEAD_BYTES = 140
 NODE_OVERHEAD_BYTES = 300
 
 
@@ -53,12 +53,20 @@ class Child(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unkno
 
 
 class Node(Generic[Row]):
-    """A decoded node: `rows` in a leaf (level 0), `children` above; `keys` of either. Never mutated."""
+    """A decoded node: `rows` in a leaf (level 0), `children` above; `keys` of either. Never mutated.
+
+    Tuples, because the garbage collector soon stops visiting those, but never lists.
+    """
 
     __slots__ = ("_counts", "children", "keys", "level", "rows", "size_bytes")
 
     def __init__(
-        self, level: int, keys: list[bytes], rows: list[Row], children: list[Child], payload_bytes: int
+        self,
+        level: int,
+        keys: tuple[bytes, ...],
+        rows: tuple[Row, ...],
+        children: tuple[Child, ...],
+        payload_bytes: int,
     ) -> None:
         self.level = level
         self.keys = keys
@@ -81,7 +89,7 @@ class Node(Generic[Row]):
         return self._counts
 
 
-_INNER = Decoder(tuple[Annotated[int, Positive], list[Child]], Kind.TREE)
+_INNER = Decoder(tuple[Annotated[int, Positive], tuple[Child, ...]], Kind.TREE)
 _LAST_KEYS: Callable[[Child], bytes] = attrgetter("last_key")
 
 
@@ -89,30 +97,26 @@ class NodeDecoder(Generic[Row]):
     """Payloads to nodes of one type of row."""
 
     def __init__(self, row_type: type[Row]) -> None:
-        self._leaf: Decoder[tuple[int, list[Row]]] = Decoder(
-            tuple[Annotated[int, msgspec.Meta(ge=0, le=0)], list[row_type]],  # type: ignore[valid-type]
+        self._leaf: Decoder[tuple[int, tuple[Row, ...]]] = Decoder(
+            tuple[Annotated[int, msgspec.Meta(ge=0, le=0)], tuple[row_type, ...]],  # type: ignore[valid-type]
             Kind.TREE,
         )
         self._key: Callable[[Row], bytes] = attrgetter(row_type.KEY_FIELD)
 
-    def decode(self, payload: bytes, *, canonical: bool = False) -> Node[Row]:
-        """The node; CorruptObject if it is malformed, or (asked for with `canonical`) spelled unusually."""
-        rows: list[Row] = []
-        children: list[Child] = []
+    def decode(self, payload: bytes) -> Node[Row]:
+        """The node; CorruptObject if it is malformed."""
+        rows: tuple[Row, ...] = ()
+        children: tuple[Child, ...] = ()
         # Byte 0 is the header of the outer array, byte 1 the level.
         if payload[1:2] == b"\0":
-            level, rows = self._decode(self._leaf, payload, canonical)
-            keys = [*map(self._key, rows)]
+            level, rows = self._leaf.decode(payload)
+            keys = (*map(self._key, rows),)
         else:
-            level, children = self._decode(_INNER, payload, canonical)
-            keys = [*map(_LAST_KEYS, children)]
+            level, children = _INNER.decode(payload)
+            keys = (*map(_LAST_KEYS, children),)
         if not keys or not keys[0] or not all(map(lt, keys, islice(keys, 1, None))):
             raise corrupt(Kind.TREE, payload, "keys are missing or not in order")
         return Node(level, keys, rows, children, len(payload))
-
-    @staticmethod
-    def _decode(decoder: Decoder[Any], payload: bytes, canonical: bool) -> Any:
-        return decoder.decode_canonical(payload) if canonical else decoder.decode(payload)
 
 
 class TreeLayout(Generic[Row]):
@@ -142,9 +146,9 @@ class TreeLayout(Generic[Row]):
         node_id = self._writer.put(Kind.TREE, payload)
         node: Node[Row] = Node(
             level,
-            [*map(self._keys[level > 0], rows)],
-            [] if level else rows,
-            rows if level else [],
+            (*map(self._keys[level > 0], rows),),
+            () if level else tuple(rows),
+            tuple(rows) if level else (),
             len(payload),
         )
         if self._written is not None:
