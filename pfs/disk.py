@@ -48,6 +48,10 @@ class Disk:
         """Open an existing file; the descriptor is not inherited by children."""
         return os.open(path, flags | os.O_CLOEXEC)
 
+    def open_read(self, path: Path) -> int:
+        """Open an existing file or directory for reading."""
+        return self.open(path, os.O_RDONLY)
+
     def create(self, path: Path) -> int:
         """Make a new file, readable and writable by its owner; FileExistsError if there is one."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)

@@ -1,0 +1,158 @@
+"""Builds every object of a running daemon and knows who uses whom."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from pfs.control.server import Peer
+from pfs.errors import Denied, PfsError
+from pfs.namespace.resolve import Resolver
+from pfs.objects.commit import Author, CommitKind
+from pfs.objects.entry import Entry, LinkRow
+from pfs.objects.file import FileReader
+from pfs.objects.tree import TreeReader
+from pfs.overlay.branches import Branches
+from pfs.overlay.tree import Readers, Tree
+from pfs.overlay.worktree import WorkingTree
+from pfs.repo.repo import Repo
+from pfs.repo.repositories import Repositories
+from pfs.store.store import Store
+from pfs.versioning.checkpointer import Checkpointer
+from pfs.versioning.committer import Committer, Message
+from pfs.vfs.dot_pfs import DotPfs
+from pfs.vfs.durability import Durability
+from pfs.vfs.filesystem import Filesystem
+from pfs.vfs.inodes import Inodes
+from pfs.vfs.mapped import MappedFlush
+from pfs.vfs.root import MountRoot
+from pfs.vfs.special import ShownDirectory, SpecialTree
+from pfs.vfs.virtual_xattrs import VirtualXattrs
+
+ENTRY_CACHE_BYTES = 64 * 1024 * 1024  # decoded nodes of directories
+LINK_CACHE_BYTES = 8 * 1024 * 1024
+FILE_CACHE_BYTES = 16 * 1024 * 1024  # decoded chunk lists
+SYNC_THREADS = 8
+
+_log = structlog.get_logger("daemon")
+
+
+class Daemon:
+    """All there is in one daemon.  Made on the event loop."""
+
+    def __init__(
+        self, store: Store, mount_point: Path, now_ns: Callable[[], int], *, read_only: bool = False
+    ) -> None:
+        self.store = store
+        self.mount_point = mount_point
+        self.now_ns = now_ns
+        self.read_only = read_only
+        self.state = "serving"
+        disk = store.disk
+        self.readers = Readers(
+            store,
+            TreeReader(store, Entry, ENTRY_CACHE_BYTES),
+            TreeReader(store, LinkRow, LINK_CACHE_BYTES),
+            FileReader(store, FILE_CACHE_BYTES),
+        )
+        self.repositories = Repositories(store, now_ns)
+        self.resolver = Resolver(self.repositories, now_ns)
+        self.branches = Branches(
+            self.readers, disk, store.path, self.repositories, disk.boot_id(), now_ns
+        )
+        self.special = SpecialTree(
+            ShownDirectory(lambda name: None, lambda: (), 0o755), os.geteuid(), os.getegid(), now_ns
+        )
+        self.inodes = Inodes(self.special, self.branches.default_nodes)
+        self.root = MountRoot(
+            self.repositories,
+            self.resolver,
+            self.branches,
+            self.readers,
+            self.special,
+            self.inodes,
+            author_of,
+        )
+        self.durability = Durability(disk, self.branches, SYNC_THREADS)
+        names_of = self._names_of
+        self.filesystem = Filesystem(
+            self.readers,
+            disk,
+            self.root,
+            self.inodes,
+            DotPfs(self.special, self.inodes.number, names_of, self._commit_by_control_file),
+            VirtualXattrs(names_of),
+            self.durability,
+            None if os.geteuid() == 0 else os.geteuid(),
+            lambda: disk.statvfs(store.path),
+        )
+        self.committer = Committer(
+            self.readers, disk, self.branches, now_ns, max(2, os.cpu_count() or 2)
+        )
+        mapped = MappedFlush(
+            disk, mount_point, lambda tree: self._names_of(tree)[1], self.filesystem.own_threads
+        )
+        self.committer.flush_mapped = mapped.flush
+        self.checkpointer = Checkpointer(
+            self.repositories, self.branches, self.committer, now_ns, Message(author_of(os.geteuid()))
+        )
+
+    def replay(self) -> None:
+        """Open every branch that has changes in its journal."""
+        for repo in self.repositories.list():
+            for branch in repo.branches():
+                if self.branches.has_journal(branch):
+                    self.root.working_tree(repo, branch)
+
+    def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
+        """What runs beside the requests."""
+        return [] if self.read_only else [self.checkpointer.run, self.durability.run]
+
+    async def commit(
+        self, repo: Repo, branch_name: str | None, message: Message, kind: CommitKind = CommitKind.COMMIT
+    ) -> bytes | None:
+        """Commit a branch, the default one where none is named; None where nothing had changed."""
+        branch = repo.default_branch if branch_name is None else repo.branch(branch_name)
+        self.root.working_tree(repo, branch)
+        return await self.committer.commit(repo, branch, kind, message)
+
+    async def finish(self) -> None:
+        """Make everything durable: journals first, then, where that goes well, checkpoints."""
+        self.committer.flush_mapped = None
+        if not self.read_only:
+            for tree in self.branches.opened():
+                try:
+                    await self.durability.sync_all(tree)
+                except (OSError, PfsError) as error:
+                    _log.error("sync failed", branch=tree.branch_id, error=str(error))
+        self.committer.close()
+        self.branches.close()
+
+    def admit(self, peer: Peer, op: str) -> None:
+        """Everybody may ask; what it is about decides who gets an answer."""
+        if op in ("umount", "debug") and peer.uid not in (0, os.geteuid()):
+            raise Denied(f"{op}: only the daemon's own user may ask for this")
+
+    def _names_of(self, tree: Tree) -> tuple[Repo, bytes]:
+        return self.root.names_of[tree]
+
+    async def _commit_by_control_file(self, tree: WorkingTree, text: str, uid: int) -> None:
+        repo, _ = self._names_of(tree)
+        branch = repo.branch_by_id(tree.branch_id)
+        await self.committer.commit(repo, branch, CommitKind.COMMIT, Message(author_of(uid), text))
+
+
+def author_of(uid: int) -> Author:
+    """The author that a user of this machine is."""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    return Author(uid, name, socket.gethostname())
+
+

@@ -1,0 +1,144 @@
+"""Inodes of a tree: a light `Node` for each one known, a `State` for each one changed or open.
+
+A Node says where a clean inode is found: its name in its parent's committed
+directory.  A State holds what differs.  States are stacked by generation: one
+of a sealed generation never changes again, the next change forks a new top.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pfs.objects.entry import FileType
+from pfs.overlay.content import EMPTY, Content
+
+if TYPE_CHECKING:
+    from pfs.overlay.tree import Tree
+
+REMOVED = 0  # in a delta: the name is gone
+
+
+class Node:
+    """One inode that the kernel knows or that has a state.  Owned by its tree, on the event loop."""
+
+    __slots__ = ("file_id", "lookups", "name", "opens", "parent", "state", "tree")
+
+    def __init__(self, tree: Tree, file_id: int, parent: int, name: bytes) -> None:
+        self.tree = tree
+        self.file_id = file_id
+        self.parent = parent
+        self.name = name
+        self.lookups = 0
+        self.opens = 0
+        self.state: State | None = None
+
+
+class State:
+    """The attributes and content of an inode as of one generation (0: as committed).
+
+    `delta` maps names of a directory to file ids or REMOVED, over `older` and
+    finally over the committed tree `root`.  `links` names every (parent, name)
+    of an inode that is no directory; it is empty once the last one is removed.
+    """
+
+    __slots__ = (
+        "atime_ns",
+        "content",
+        "ctime_ns",
+        "delta",
+        "entries",
+        "generation",
+        "gid",
+        "link_row",
+        "links",
+        "mode",
+        "mtime_ns",
+        "older",
+        "origin",
+        "removed",
+        "root",
+        "subdirectories",
+        "target",
+        "type",
+        "uid",
+        "xattrs",
+    )
+
+    def __init__(self, type: int, mode: int, uid: int, gid: int, time_ns: int) -> None:
+        self.generation = 0
+        self.type = type
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.mtime_ns: int | None = time_ns  # None: that of the top layer
+        self.ctime_ns = time_ns
+        self.atime_ns: int | None = None  # None: as mtime
+        self.content: Content = EMPTY
+        self.target = b""
+        self.xattrs: dict[bytes, bytes] = {}
+        self.origin: tuple[bytes, int] | None = None
+        self.links: tuple[tuple[int, bytes], ...] = ()
+        self.link_row = False  # the committed links tree has a row for this inode
+        self.delta: dict[bytes, int] = {}
+        self.older: State | None = None
+        self.removed = False  # a directory that no name leads to
+        self.root = b""
+        self.entries = 0
+        self.subdirectories = 0
+
+    def fork(self) -> State:
+        """A new top over this one, for the next generation."""
+        top = State(self.type, self.mode, self.uid, self.gid, 0)
+        top.mtime_ns = self.mtime_ns
+        top.ctime_ns = self.ctime_ns
+        top.atime_ns = self.atime_ns
+        top.content = self.content
+        top.target = self.target
+        top.xattrs = self.xattrs.copy()
+        top.origin = self.origin
+        top.links = self.links
+        top.link_row = self.link_row
+        top.entries = self.entries
+        top.subdirectories = self.subdirectories
+        top.removed = self.removed
+        if self.type == FileType.DIRECTORY:
+            top.older = self
+        return top
+
+    def bottom(self) -> State:
+        """The oldest state of a directory: its `root` is the committed tree below all deltas."""
+        state = self
+        while state.older is not None:
+            state = state.older
+        return state
+
+    @property
+    def size(self) -> int:
+        """Bytes of a file or of a link's target."""
+        return len(self.target) if self.type == FileType.SYMLINK else self.content.size
+
+
+@dataclass(slots=True)
+class Generation:
+    """What was changed between two freezes: the dirty states, and where every inode on the way was.
+
+    Sealed by a freeze; from then on its dictionaries and states are immutable.
+    """
+
+    number: int
+    dirty: dict[int, State] = field(default_factory=dict)
+    located: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+
+
+def whole_delta(state: State) -> dict[bytes, int]:
+    """What a directory's states say of its names, over the committed tree: the newest word counts."""
+    if state.older is None:
+        return state.delta
+    chain = [state]
+    while chain[-1].older is not None:
+        chain.append(chain[-1].older)
+    names: dict[bytes, int] = {}
+    for older in reversed(chain):
+        names.update(older.delta)
+    return names

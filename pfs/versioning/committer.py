@@ -1,0 +1,193 @@
+"""Commits and checkpoints of live branches: freeze, build, record, absorb.
+
+Order: stores through mmap are flushed through the mount → the generation is
+sealed with no await in between (the instant of the commit) → in threads: files
+are cut, trees built, the commit put, then `Repo.record_commit`, the only commit
+point → the loop absorbs the generation in slices and the journal behind it is
+removed.  A crash before the commit point leaves orphan objects and the journal,
+which is replayed; after it, journal files that the branch record covers.
+Freezes of one branch run in order; writers go on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import trio
+
+from pfs.disk import Disk
+from pfs.objects.commit import Author, Commit, CommitKind, encode_commit
+from pfs.objects.entry import Entry
+from pfs.objects.ids import Kind
+from pfs.overlay.branches import Branches
+from pfs.overlay.content import Committed, Layer
+from pfs.overlay.cutter import Cutter
+from pfs.overlay.freeze import Freezer, Frozen
+from pfs.overlay.journal import JournalSync, Op
+from pfs.overlay.node import Generation
+from pfs.overlay.tree import Readers
+from pfs.overlay.worktree import WorkingTree
+from pfs.repo.records import BranchRecord
+from pfs.repo.repo import Repo
+
+ABSORB_SLICE = 256  # states made clean before others get the loop: well under a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a person says of a commit."""
+
+    author: Author
+    text: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class Committer:
+    """Makes commits of working trees.  Owned by the daemon; called from the event loop."""
+
+    def __init__(
+        self,
+        readers: Readers,
+        disk: Disk,
+        branches: Branches,
+        now_ns: Callable[[], int],
+        workers: int,
+    ) -> None:
+        self._readers = readers
+        self._disk = disk
+        self._branches = branches
+        self._now_ns = now_ns
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="cut")
+        self._token = trio.lowlevel.current_trio_token()
+        self._locks: defaultdict[int, trio.Lock] = defaultdict(trio.Lock)
+        self.flush_mapped: Callable[[WorkingTree], Awaitable[None]] | None = None
+
+    async def commit(
+        self, repo: Repo, branch: BranchRecord, kind: CommitKind, message: Message
+    ) -> bytes | None:
+        """Commit a branch as it is now; the commit's id, or None where nothing had changed.
+
+        Raises PfsError, OSError; then everything uncommitted is still there.
+        """
+        tree = self._branches.open(repo, branch)
+        if self.flush_mapped is not None:
+            await self.flush_mapped(tree)
+        time_ns = self._now_ns()
+        if tree.generation.dirty:
+            tree.freeze()
+        before = tree.generation.number
+        async with self._locks[branch.branch_id]:
+            return await self._finish(repo, tree, kind, message, time_ns, before)
+
+    async def _finish(
+        self, repo: Repo, tree: WorkingTree, kind: CommitKind, message: Message, time_ns: int, before: int
+    ) -> bytes | None:
+        """Turn what was sealed before generation `before` into a commit; the branch's turn has come."""
+        sealed = [generation for generation in tree.sealed if generation.number < before]
+        branch = repo.branch_by_id(tree.branch_id)
+        frozen = Frozen(tree.root_entry, tree.links)
+        if sealed:
+            frozen = await trio.to_thread.run_sync(self._freeze, tree, merged(sealed))
+        based = _same(frozen, tree.root_entry, tree.links)
+        committed = based
+        if kind != CommitKind.CHECKPOINT:
+            head = repo.commits.read(branch.head)
+            committed = _same(frozen, head.root, head.links)
+        if committed and based:
+            await self._absorb(tree, sealed, frozen)
+            return None
+        commit = Commit(
+            kind=int(CommitKind.CHECKPOINT if committed else kind),
+            root=frozen.root,
+            links=frozen.links,
+            parents=(branch.head,),
+            branch=branch.name,
+            time_ns=time_ns,
+            author=message.author,
+            message="" if committed else message.text,
+            labels=() if committed else message.labels,
+            next_file_id=self._branches.next_file_id(),
+        )
+        generation = sealed[-1].number if sealed else branch.journal_generation
+        commit_id = await trio.to_thread.run_sync(self._record, repo, tree.branch_id, commit, generation)
+        await self._absorb(tree, sealed, frozen)
+        return None if committed else commit_id
+
+    def _freeze(self, tree: WorkingTree, sealed: Generation) -> Frozen:
+        readers, disk = self._readers, self._disk
+        progress = CutProgress(tree, self._token)
+        cutter = Cutter(readers, disk, tree.working, progress)
+        freezer = Freezer(readers, cutter, sealed, tree.root_entry, tree.links, self._executor)
+        return freezer.run()
+
+    def _record(self, repo: Repo, branch_id: int, commit: Commit, generation: int) -> bytes:
+        commit_id = self._readers.store.put(Kind.COMMIT, encode_commit(commit))
+        repo.record_commit(branch_id, commit_id, journal_generation=generation)
+        return commit_id
+
+    async def _absorb(self, tree: WorkingTree, sealed: list[Generation], frozen: Frozen) -> None:
+        """Make what is committed the base, a slice at a time: root, directories top down, then files."""
+        if not sealed:
+            return
+        last = sealed[-1].number
+        tree.absorb_root(frozen.root, frozen.links)
+        for number, (file_id, root) in enumerate(frozen.directories, 1):
+            tree.absorb_directory(file_id, root, last)
+            if number % ABSORB_SLICE == 0:
+                await trio.lowlevel.checkpoint()
+        for generation in sealed:
+            for number, (file_id, state) in enumerate(generation.dirty.items(), 1):
+                tree.absorb_state(file_id, state)
+                if number % ABSORB_SLICE == 0:
+                    await trio.lowlevel.checkpoint()
+        for number, layer in enumerate(frozen.layers, 1):
+            tree.working.forget(layer)
+            if number % ABSORB_SLICE == 0:
+                await trio.lowlevel.checkpoint()
+        for generation in sealed:
+            tree.absorbed(generation)
+        await trio.to_thread.run_sync(tree.working.unlink, frozen.layers)
+
+    def close(self) -> None:
+        """End the worker threads."""
+        self._executor.shutdown()
+
+
+class CutProgress:
+    """Says in the journal that a stretch of a file is durable in chunks; called by the cutter's thread."""
+
+    def __init__(self, tree: WorkingTree, token: trio.lowlevel.TrioToken) -> None:
+        self._tree = tree
+        self._token = token
+
+    def __call__(self, layer: Layer, end: int, cut: Committed) -> None:
+        """Journal it, make the journal durable, then let readers find the chunks."""
+        sync = trio.from_thread.run_sync(self._append, layer, end, cut, trio_token=self._token)
+        sync.run()
+        trio.from_thread.run_sync(self._tree.journal.end_sync, sync, trio_token=self._token)
+        layer.cut = cut
+        layer.cut_end = end
+
+    def _append(self, layer: Layer, end: int, cut: Committed) -> JournalSync:
+        journal = self._tree.journal
+        journal.append(Op.CLOSED, layer.number, layer.size, layer.mtime_ns)
+        journal.append(Op.CUT, layer.number, end, cut.content, cut.height, cut.size)
+        return journal.begin_sync()
+
+
+def merged(sealed: list[Generation]) -> Generation:
+    """Several sealed generations as one: the later states stand on the earlier ones."""
+    if len(sealed) == 1:
+        return sealed[0]
+    result = Generation(sealed[-1].number)
+    for generation in sealed:
+        result.dirty.update(generation.dirty)
+        result.located.update(generation.located)
+    return result
+
+
+def _same(frozen: Frozen, root: Entry, links: bytes) -> bool:
+    return frozen.links == links and frozen.root.same_version(root)
