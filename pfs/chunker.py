@@ -131,14 +131,14 @@ def recut(
 def _with_size_change(
     size: int, old_size: int, dirty: Iterable[tuple[int, int]]
 ) -> Iterator[tuple[int, int]]:
-    """The ranges within both files, then the one that only one of them has.
+    """The ranges that begin within both files, then the one that only one of them has.
 
     The last chunks were cut with the end in view, so an end that moved is a change at the shorter one's end.
     """
     shorter, longer = sorted((size, old_size))
     for start, end in dirty:
-        if start < min(end, shorter):
-            yield start, min(end, shorter)
+        if start < shorter:
+            yield start, end
     if shorter < longer:
         yield shorter, longer
 

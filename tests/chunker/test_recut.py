@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -120,11 +121,28 @@ def test_far_apart_changes_are_cut_separately() -> None:
     assert all(change.start <= place < change.end for change, place in zip(changes, places, strict=True))
 
 
+@pytest.mark.parametrize("gap", [1, 5 * KIB, 40 * KIB, 70 * KIB, 100 * KIB, 130 * KIB, 200 * KIB])
+def test_changes_near_each_other_are_cut_once(gap: int) -> None:
+    old = random_bytes(2048 * KIB)
+    for first in range(300 * KIB, 1500 * KIB, 64 * KIB):
+        new = bytearray(old)
+        new[first] ^= 255
+        new[first + gap] ^= 255
+        changes, _ = recut(old, bytes(new), [(first, first + 1), (first + gap, first + gap + 1)])
+        dirty = (first, first + gap)
+        assert all(any(change.start <= at < change.end for at in dirty) for change in changes)
+        assert all(before.end <= after.start for before, after in pairwise(changes))
+        assert sum(change.start <= first + gap < change.end for change in changes) == 1
+
+
 @pytest.mark.parametrize("new_size", [0, 1, MIN_BYTES, 500 * KIB])
 def test_truncation(new_size: int) -> None:
     old = random_bytes(900 * KIB)
-    recuts, _ = recut(old, old[:new_size], [(10, 20)] if new_size > 20 else [])
+    recuts, _ = recut(old, old[:new_size], [])
     assert recuts[-1].end == len(old)
+    # Ranges written before the truncation, one of them cut off by it.
+    again, _ = recut(old, old[:new_size], [(new_size // 2, new_size // 2 + 9), (800 * KIB, 850 * KIB)])
+    assert again[-1].end == len(old)
 
 
 def test_restart_is_the_first_chunk_that_could_read_the_change() -> None:
