@@ -10,15 +10,15 @@ import threading
 from collections.abc import Mapping
 from typing import Final
 
-from pfs.objects.entry import ROOT_FILE_ID
 from pfs.repo import reflog
 from pfs.repo.backing import Backing, Clock
 from pfs.repo.records import Record, ReflogKind, decode, encode
 from pfs.store import keys
 
+FIRST_FILE_ID: Final = 2  # 1 is the number of a mount's root; unique in a store, roots of repos included
 FIRST_VIEW: Final = 2  # 0: working trees of the default branches made here, 1: what .pfs shows
 VIEW_LIMIT: Final = 2**23  # an inode number is view * 2^40 + file id, and has to stay below 2^63
-_FIRST: Final = {"repo": 1, "ref": 1, "view": FIRST_VIEW, "file": ROOT_FILE_ID + 1}
+_FIRST: Final = {"repo": 1, "ref": 1, "view": FIRST_VIEW, "file": FIRST_FILE_ID}
 
 
 class FileIds:

@@ -14,7 +14,7 @@ import msgspec
 
 from pfs.errors import AlreadyExists, NotFound
 from pfs.objects.commit import Author, Commit, CommitKind, encode_commit
-from pfs.objects.entry import ROOT_FILE_ID, Entry, FileType
+from pfs.objects.entry import Entry, FileType
 from pfs.objects.ids import ZERO, Kind
 from pfs.repo.backing import Backing, Clock
 from pfs.repo.ledger import Change, FileIds, Ledger
@@ -80,7 +80,8 @@ class Repositories:
         with self._ledger.lock:
             self._check_free(name)
             now_ns = self._ledger.clock()
-            first = self._first_commit(author, now_ns, default_branch, _empty_root(now_ns, uid, gid, mode))
+            root = _empty_root(self._ledger.file_ids.take(), now_ns, uid, gid, mode)
+            first = self._first_commit(author, now_ns, default_branch, root)
             commit_id = self._ledger.store.put(Kind.COMMIT, encode_commit(first))
             change = Change(self._ledger)
             repo_id, branch_id = change.take("repo"), change.take("ref")
@@ -147,10 +148,10 @@ def _deletion(repo: Repo) -> tuple[int, int]:
     return repo.record.deleted_ns or 0, repo.repo_id
 
 
-def _empty_root(now_ns: int, uid: int, gid: int, mode: int) -> Entry:
+def _empty_root(file_id: int, now_ns: int, uid: int, gid: int, mode: int) -> Entry:
     return Entry(
         name=b"",
-        file_id=ROOT_FILE_ID,
+        file_id=file_id,
         type=FileType.DIRECTORY,
         mode=mode,
         uid=uid,

@@ -20,7 +20,7 @@ def test_a_new_repo_starts_with_an_empty_commit(workshop: Workshop) -> None:
     first = repo.commits.read(main.head)
     assert (main.name, main.view, main.base, main.born_ns) == ("main", 0, main.head, workshop.clock())
     assert (first.kind, first.parents, first.branch, first.author) == (CommitKind.INITIAL, (), "main", ALICE)
-    assert (first.root.file_id, first.root.mode, first.root.uid, first.root.gid) == (1, 0o755, 1000, 100)
+    assert (first.root.mode, first.root.uid, first.root.gid) == (0o755, 1000, 100)
     assert first.root.content == b""
     assert [record.kind for record in repo.reflog(main.branch_id)] == [ReflogKind.INITIAL]
     assert len(workshop.store.transactions) == 1
@@ -112,14 +112,26 @@ def test_names_survive_the_loss_of_both_databases(tmp_path: Path) -> None:
 
 def test_file_ids_are_given_out_once_and_survive(workshop: Workshop) -> None:
     ids = workshop.repositories.file_ids
-    assert ids.take(3) == 2
-    assert ids.take() == 5
+    first = ids.take(3)
+    assert ids.take() == first + 3
     ids.raise_to(100)
     ids.raise_to(50)
     assert ids.take() == 100
     workshop.commit(next_file_id=500)
     assert ids.next == 500
     assert workshop.reopened().file_ids.next == 500
+
+
+def test_the_root_directories_of_a_store_have_ids_of_their_own(workshop: Workshop) -> None:
+    for name in ("abc", "xyz"):
+        workshop.repositories.create(name, ALICE, uid=0, gid=0)
+    roots = []
+    for repo in workshop.reopened().list():
+        first = repo.commits.read(repo.default_branch.head)
+        roots.append(first.root.file_id)
+        assert first.root.file_id < first.next_file_id
+    assert len(set(roots)) == 3
+    assert min(roots) >= 2  # 1 is the root of the mount
 
 
 def test_views_are_numbered_once(workshop: Workshop) -> None:
