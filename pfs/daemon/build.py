@@ -10,8 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from pfs.control.server import Peer
-from pfs.errors import Denied, PfsError
+from pfs.errors import PfsError
 from pfs.namespace.resolve import Resolver
 from pfs.objects.commit import Author, CommitKind
 from pfs.objects.entry import Entry, LinkRow
@@ -25,6 +24,7 @@ from pfs.repo.repositories import Repositories
 from pfs.store.store import Store
 from pfs.versioning.checkpointer import Checkpointer
 from pfs.versioning.committer import Committer, Message
+from pfs.versioning.fsck import Problem
 from pfs.vfs.dot_pfs import DotPfs
 from pfs.vfs.durability import Durability
 from pfs.vfs.filesystem import Filesystem
@@ -62,9 +62,7 @@ class Daemon:
         )
         self.repositories = Repositories(store, now_ns)
         self.resolver = Resolver(self.repositories, now_ns)
-        self.branches = Branches(
-            self.readers, disk, store.path, self.repositories, disk.boot_id(), now_ns
-        )
+        self.branches = Branches(self.readers, disk, store.path, self.repositories, disk.boot_id(), now_ns)
         self.special = SpecialTree(
             ShownDirectory(lambda name: None, lambda: (), 0o755), os.geteuid(), os.getegid(), now_ns
         )
@@ -91,9 +89,7 @@ class Daemon:
             None if os.geteuid() == 0 else os.geteuid(),
             lambda: disk.statvfs(store.path),
         )
-        self.committer = Committer(
-            self.readers, disk, self.branches, now_ns, max(2, os.cpu_count() or 2)
-        )
+        self.committer = Committer(self.readers, disk, self.branches, now_ns, max(2, os.cpu_count() or 2))
         mapped = MappedFlush(
             disk, mount_point, lambda tree: self._names_of(tree)[1], self.filesystem.own_threads
         )
@@ -133,10 +129,20 @@ class Daemon:
         self.committer.close()
         self.branches.close()
 
-    def admit(self, peer: Peer, op: str) -> None:
-        """Everybody may ask; what it is about decides who gets an answer."""
-        if op in ("umount", "debug") and peer.uid not in (0, os.geteuid()):
-            raise Denied(f"{op}: only the daemon's own user may ask for this")
+    def counters(self) -> dict[str, int]:
+        """Numbers for `pfs debug` and tests."""
+        trees = self.branches.opened()
+        return {
+            "handles": len(self.filesystem.handles()),
+            "inodes": len(self.branches.default_nodes),
+            "dirty_states": sum(len(tree.generation.dirty) for tree in trees),
+            "journal_bytes": sum(tree.journal.size_bytes for tree in trees),
+            "replayed_records": self.branches.replayed_records,
+        }
+
+    def check_overlay(self) -> list[Problem]:
+        """What is wrong with working trees."""
+        return []
 
     def _names_of(self, tree: Tree) -> tuple[Repo, bytes]:
         return self.root.names_of[tree]
@@ -154,5 +160,3 @@ def author_of(uid: int) -> Author:
     except KeyError:
         name = str(uid)
     return Author(uid, name, socket.gethostname())
-
-

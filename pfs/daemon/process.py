@@ -26,7 +26,7 @@ import trio
 
 from pfs import _native
 from pfs.control.mountpoint import harden, prepare
-from pfs.control.server import serve
+from pfs.control.server import Peer, serve
 from pfs.control.wire import encode_line
 from pfs.daemon.build import Daemon
 from pfs.daemon.control import handlers
@@ -104,7 +104,7 @@ async def _serve(options: Options, store: Store) -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_end_on_signal, signals)
                 nursery.start_soon(partial(_requests, nursery.cancel_scope))
-                served = partial(serve, options.store, handlers(daemon, watch), mode=0o666, admit=daemon.admit)
+                served = partial(serve, options.store, handlers(daemon, watch), mode=0o666, admit=_admit)
                 await nursery.start(served)
                 for task in daemon.background_tasks():
                     nursery.start_soon(_kept_running, task)
@@ -145,6 +145,10 @@ async def _requests(scope: trio.CancelScope) -> None:
     """Answer the kernel until the mount is gone; then everything ends."""
     await pyfuse3.main(max_tasks=FUSE_TASKS_MAX)
     scope.cancel()
+
+
+def _admit(peer: Peer, op: str) -> None:
+    """Everybody may ask; the handlers look at who it is and at what is asked for."""
 
 
 async def _kept_running(task: Callable[[], Awaitable[None]]) -> None:

@@ -89,9 +89,7 @@ class Operations(pyfuse3.Operations):
         return self._known(await self._fs.make(parent, name, type, mode, _caller(ctx)))
 
     @guarded(EntryAttributes)
-    async def mkdir(
-        self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext
-    ) -> EntryAttributes:
+    async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
         """MKDIR."""
         parent = self._inodes.node(parent_inode)
         return self._known(await self._fs.make(parent, name, FileType.DIRECTORY, mode, _caller(ctx)))

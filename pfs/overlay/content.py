@@ -35,7 +35,19 @@ EMPTY = Committed(b"", 0, 0)
 class Layer:
     """One working file of one inode.  Written by the event loop while open, then only by the cutter."""
 
-    __slots__ = ("below", "closed", "cut", "cut_end", "dirty", "done", "generation", "low", "mtime_ns", "number", "size")
+    __slots__ = (
+        "below",
+        "closed",
+        "cut",
+        "cut_end",
+        "dirty",
+        "done",
+        "generation",
+        "low",
+        "mtime_ns",
+        "number",
+        "size",
+    )
 
     def __init__(self, number: int, generation: int, size: int, low: int, below: Committed | Layer) -> None:
         self.number = number

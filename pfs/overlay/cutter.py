@@ -17,7 +17,17 @@ from pfs import chunker
 from pfs.disk import Disk
 from pfs.objects.file import ChunkRow, FileContent, replace
 from pfs.objects.ids import Kind, object_id
-from pfs.overlay.content import EMPTY, Committed, Content, Layer, changed, committed_below, layers, pieces, resolve
+from pfs.overlay.content import (
+    EMPTY,
+    Committed,
+    Content,
+    Layer,
+    changed,
+    committed_below,
+    layers,
+    pieces,
+    resolve,
+)
 from pfs.overlay.files import read_blocking
 from pfs.overlay.tree import Readers
 from pfs.overlay.working import WorkingFiles
@@ -149,9 +159,7 @@ class _FileCut:
         if end >= self._below.size or self._old.at_or_after(end) != end:
             return cut
         files = self._readers.files
-        rows = [
-            row for first, row in files.rows(*_content(self._below), end) if first >= end
-        ]
+        rows = [row for first, row in files.rows(*_content(self._below), end) if first >= end]
         return self._replace(cut, end, cut.size, rows)
 
     def _ranges(self) -> list[tuple[int, int]]:

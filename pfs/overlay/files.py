@@ -106,7 +106,9 @@ def set_mtime(tree: WorkingTree, state: State, mtime_ns: int) -> bool:
     return False
 
 
-def read_now(tree_working: WorkingFiles, disk: Disk, readers: Readers, content: Content, offset: int, size: int) -> bytes | None:
+def read_now(
+    tree_working: WorkingFiles, disk: Disk, readers: Readers, content: Content, offset: int, size: int
+) -> bytes | None:
     """Read without waiting for a disk: None where that can't be had, and a thread has to do it."""
     end = min(offset + size, content.size)
     if isinstance(content, Layer) and offset >= content.low and not content.cut_end:
@@ -150,7 +152,9 @@ def _piece_now(working: WorkingFiles, disk: Disk, readers: Readers, piece: Piece
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def read_blocking(directory: WorkingFiles | None, disk: Disk, readers: Readers, content: Content, offset: int, size: int) -> bytes:
+def read_blocking(
+    directory: WorkingFiles | None, disk: Disk, readers: Readers, content: Content, offset: int, size: int
+) -> bytes:
     """Read in a thread, from the disk where need be.  Raises OSError, CorruptObject."""
     for _ in range(READ_TRIES_MAX):
         plan = pieces(content, offset, offset + size)
@@ -160,7 +164,9 @@ def read_blocking(directory: WorkingFiles | None, disk: Disk, readers: Readers, 
     raise failure(errno.EIO)
 
 
-def read_pieces(working: WorkingFiles | None, disk: Disk, readers: Readers, plan: Sequence[Piece]) -> bytes | None:
+def read_pieces(
+    working: WorkingFiles | None, disk: Disk, readers: Readers, plan: Sequence[Piece]
+) -> bytes | None:
     """The bytes of a plan; None where the cutter took a working file away meanwhile: plan again."""
     parts: list[bytes] = []
     for source, start, end in plan:

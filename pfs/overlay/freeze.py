@@ -118,9 +118,7 @@ class Freezer:
             row = LinkRow(link_key(file_id), msgspec.structs.replace(entry, name=b""), names)
             self._link_edits[row.key] = self._unless_same_link(row)
             for parent, name in names:
-                self._edits[parent][name] = Entry(
-                    name, file_id, int(FileType.LINK), content=entry.content
-                )
+                self._edits[parent][name] = Entry(name, file_id, int(FileType.LINK), content=entry.content)
             return
         if state.link_row:
             self._link_edits[link_key(file_id)] = None

@@ -62,7 +62,9 @@ class Journal:
     Only `sync_files` may run elsewhere: it takes what `begin_sync` returned.
     """
 
-    def __init__(self, disk: Disk, directory: Path, branch_id: int, boot_id: bytes, sequence: int = 0) -> None:
+    def __init__(
+        self, disk: Disk, directory: Path, branch_id: int, boot_id: bytes, sequence: int = 0
+    ) -> None:
         self._disk = disk
         self.directory = directory
         self.boot_id = boot_id

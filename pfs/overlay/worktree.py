@@ -220,7 +220,9 @@ class WorkingTree(Tree):
         if node.state is not None:
             hidden = dict(whole_delta(node.state))
         added = [
-            Listed(name, file_id, self._type(file_id), 0) for name, file_id in hidden.items() if file_id != REMOVED
+            Listed(name, file_id, self._type(file_id), 0)
+            for name, file_id in hidden.items()
+            if file_id != REMOVED
         ]
         return Listing(self.readers.entries, self._committed_root(node), hidden, added)
 

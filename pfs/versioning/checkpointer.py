@@ -73,6 +73,8 @@ class Checkpointer:
                     try:
                         await self._committer.commit(repo, branch, CommitKind.CHECKPOINT, self._message)
                     except (PfsError, OSError) as error:
-                        _log.warning("checkpoint failed", repo=repo.name, branch=branch.name, error=str(error))
+                        _log.warning(
+                            "checkpoint failed", repo=repo.name, branch=branch.name, error=str(error)
+                        )
                         self._not_before[tree.branch_id] = now_ns + RETRY_NS
                     return

@@ -255,6 +255,20 @@ class Filesystem:
         node.tree.open(node)
         return self._keep(handle)
 
+    def handles(self) -> list[dict[str, object]]:
+        """What is open, for `pfs debug`."""
+        return [
+            {
+                "handle": number,
+                "inode": self.inodes.number(handle.node),
+                "flags": handle.flags,
+                "pid": handle.caller.pid,
+                "uid": handle.caller.uid,
+                "wrote": handle.wrote,
+            }
+            for number, handle in self._handles.items()
+        ]
+
     def is_text(self, number: int) -> bool:
         """Whether a handle shows text made at its opening, which no cache may keep."""
         return isinstance(self._handles[number].node.tree, SpecialTree)

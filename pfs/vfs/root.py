@@ -148,19 +148,23 @@ class MountRoot:
     async def rmdir(self, name: bytes) -> None:
         """Delete a branch whose working tree is clean.  ENOTEMPTY where it is not."""
         repo, branch = self._branch_named(name)
+        await self.delete_branch(repo, branch, "rmdir")
+
+    async def delete_branch(self, repo: Repo, branch: BranchRecord, who: str) -> None:
+        """Delete a branch, and let go of its working tree.  ENOTEMPTY where something is not committed."""
         tree = self.working_tree(repo, branch)
         if branch.base != branch.head or tree.is_dirty() or tree.writers:
             raise failure(errno.ENOTEMPTY)
-        await trio.to_thread.run_sync(lambda: repo.delete_branch(branch.name, who="rmdir"))
-        self.forget_branch(branch)
-
-    def forget_branch(self, branch: BranchRecord) -> None:
-        """Let go of the working tree of a branch that has been deleted."""
-        tree = self._branches.find(branch.branch_id)
-        if tree is not None:
-            self.names_of.pop(tree, None)
-            self._inodes.remove(tree.view)
+        await trio.to_thread.run_sync(lambda: repo.delete_branch(branch.name, who=who))
+        self.names_of.pop(tree, None)
+        self._inodes.remove(tree.view)
         self._branches.discard(branch.branch_id)
+
+    def rename_branch(self, repo: Repo, branch_id: int) -> None:
+        """Take note that a branch has another name."""
+        tree = self._branches.find(branch_id)
+        if tree is not None:
+            self.working_tree(repo, repo.branch_by_id(branch_id))
 
     async def rename(self, old_name: bytes, new_name: bytes) -> None:
         """`mv REPO@a REPO@b` renames a branch, to a new name only."""
@@ -171,6 +175,4 @@ class MountRoot:
             raise failure(errno.EPERM)
         new = revision.base
         await trio.to_thread.run_sync(lambda: repo.rename_branch(branch.name, new, who="mv"))
-        tree = self._branches.find(branch.branch_id)
-        if tree is not None:
-            self.names_of[tree] = (repo, new_name)
+        self.rename_branch(repo, branch.branch_id)
