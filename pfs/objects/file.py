@@ -78,7 +78,7 @@ class FileReader:
                 path.append((node, index + 1))
                 start += node.ends[index - 1] if index else 0
                 node = self.node(node.children[index].id)
-            index = bisect_right(node.ends, max(offset - start, 0))
+            index = _index(content, node, offset - start)
             for end, row in zip(node.ends[index:], node.rows[index:], strict=True):
                 yield start + end - row.length * row.repeat, row
             start += node.size

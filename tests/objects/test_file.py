@@ -420,3 +420,16 @@ def test_a_node_that_contradicts_its_parent_is_found() -> None:
         root = file.objects.put(Kind.FILE, encode([2, [wrong, [chunk(1).chunk, 5, 1000]]]))
         with pytest.raises(CorruptObject, match="above"):
             replace(file.reader, file.objects, (root, 2, wrong[1] + 5), 0, 32768, [chunk(7)])
+
+
+def test_a_file_shorter_than_its_entry_says_is_found() -> None:
+    for count in (10, 3000):
+        file = File(chunk(number) for number in range(count))
+        content, height, size = file.content
+        for call in (file.reader.locate, file.reader.locate_cached):
+            with pytest.raises(CorruptObject, match="shorter"):
+                call(content, height, size + 10, size + 5)
+        with pytest.raises(CorruptObject):
+            list(file.reader.rows(content, height, size + 10, size + 5))
+    with pytest.raises(CorruptObject, match="does not have"):
+        replace(file.reader, file.objects, (content, height, size + 10), 0, 32768, [])

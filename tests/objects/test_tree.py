@@ -15,6 +15,7 @@ from pfs.errors import CorruptObject, MissingObject
 from pfs.objects.codec import encode
 from pfs.objects.entry import Entry, FileType, LinkRow, link_key
 from pfs.objects.ids import Kind, object_id
+from pfs.objects.ports import HashOnly
 from pfs.objects.tree import NOT_CACHED, TreeReader, build, edit
 from tests.objects.fakes import MemoryObjects, WarmObjects
 
@@ -451,3 +452,15 @@ def test_a_missing_node_is_named() -> None:
     reader = TreeReader(MemoryObjects(), Entry, CACHE_BYTES)
     with pytest.raises(MissingObject):
         reader.get(b"i" * 32, b"a")
+
+
+def test_building_again_finds_a_tree_that_we_would_not_have_made() -> None:
+    tree = Tree(numbered(range(1_000)))
+    assert build(HashOnly(), tree.reader.scan(tree.root)) == tree.root
+    # The same rows in one leaf, and the right leaves under a wrong count.
+    flat = tree.objects.put(Kind.TREE, encode([0, ordered(tree.rows)]))
+    children = [[child.last_key, child.id, 1, 0] for child in tree.reader.node(tree.root).children]
+    counted = tree.objects.put(Kind.TREE, encode([tree.reader.node(tree.root).level, children]))
+    for root in (flat, counted):
+        assert list(tree.reader.scan(root)) == ordered(tree.rows)
+        assert build(HashOnly(), tree.reader.scan(root)) == tree.root != root
