@@ -1,7 +1,7 @@
 """Frozen bytes and ids: what was once written must be read, and written again the same, for ever.
 
-golden_1.txt holds, for format 1, a line `name kind id payload` (hex) per object, and a line `name root id` per
-tree or list too large to be written out. It is never edited; another format gets a file of its own.
+golden_1.txt holds, for format 1, a line `name kind id payload` (hex) per object, and a line `name root id`
+per tree or list too large to be written out. It is never edited; another format gets a file of its own.
 """
 
 from __future__ import annotations
