@@ -19,7 +19,7 @@ from pfs.versioning.fsck import Report, fsck
 from tests.repo.workshop import Workshop
 from tests.versioning.trees import CACHE_BYTES, Thing, TreeMaker, folder
 
-MANY_CHUNKS = tuple(f"chunk {number}".encode() for number in range(3000))
+MANY_CHUNKS = tuple(f"chunk {number}".encode() for number in range(1100))
 PATHS = {
     "d": folder(10),
     "d/small": Thing(11, (b"small",)),
