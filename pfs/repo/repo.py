@@ -77,8 +77,8 @@ class Repo:
 
     def find(self, name: str) -> Ref | None:
         """The live branch or tag of this name, or None."""
-        ref_id = self._by_name.get(name)
-        return None if ref_id is None else self._refs[ref_id]
+        ref = self._refs.get(self._by_name.get(name, 0))
+        return ref if ref is not None and ref.name == name and ref.deleted_ns is None else None
 
     def branches(self) -> list[BranchRecord]:
         """The live branches, by name."""
@@ -312,11 +312,15 @@ class Repo:
             yield decode(TagRecord, value)
 
     def _install(self, ref: Ref) -> None:
-        """Show a record in memory.  Single dictionary steps: readers on other threads need no lock."""
+        """Show a record in memory.
+
+        Readers on other threads take no lock: they see the change at the one step that replaces the record,
+        and believe a name only if the record agrees.
+        """
         before = self._refs.get(ref.ref_id)
-        self._refs[ref.ref_id] = ref
         if ref.deleted_ns is None:
             self._by_name[ref.name] = ref.ref_id
+        self._refs[ref.ref_id] = ref
         if before is None or before.deleted_ns is not None:
             return
         if ref.deleted_ns is not None or ref.name != before.name:
@@ -338,11 +342,9 @@ class Repo:
         change.log(ref.ref_id, kind, old=old, new=new, time_ns=now_ns, who=who, message=message)
         return self._commit_ref(change, ref)
 
-    def _live(self) -> Iterator[Ref]:
-        for name in sorted(self._by_name):
-            ref = self.find(name)
-            if ref is not None:  # another thread may have deleted it since
-                yield ref
+    def _live(self) -> list[Ref]:
+        live = [ref for ref in list(self._refs.values()) if ref.deleted_ns is None]  # of one instant
+        return sorted(live, key=lambda ref: ref.name)
 
     def _check_free(self, name: str) -> None:
         taken = self.find(name)
