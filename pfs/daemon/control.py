@@ -107,7 +107,7 @@ class Control:
         """{place, message, labels} → {repo, branch, changed, commit, short}."""
         place = self._context.open(_text(args, "place"))
         repo, branch = place.resolution.repo, place.resolution.branch
-        if branch is None or place.spelling.revision is not None and place.spelling.revision.mods:
+        if branch is None or (place.spelling.revision is not None and place.spelling.revision.mods):
             raise UsageError(f"{args['place']}: only a branch can be committed")
         self._check_change(peer, repo, branch)
         labels = tuple(sorted(dict(args.get("labels") or {}).items()))
@@ -201,7 +201,7 @@ class Control:
         found = self._daemon.resolver.resolve(repo.name, parse_revision(str(revision)))
         return found.commit_id
 
-    def _is_dirty(self, repo: Repo, branch: BranchRecord) -> bool | None:
+    def _is_dirty(self, _repo: Repo, branch: BranchRecord) -> bool | None:
         tree = self._daemon.branches.find(branch.branch_id)
         return branch.base != branch.head or (tree is not None and tree.is_dirty())
 

@@ -14,11 +14,11 @@ class LoopWatch(trio.abc.Instrument):
         self.pause_ns_max = 0
         self._started = 0
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+    def before_task_step(self, _task: trio.lowlevel.Task) -> None:
         """A task goes on."""
         self._started = time.perf_counter_ns()
 
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+    def after_task_step(self, _task: trio.lowlevel.Task) -> None:
         """It has given the loop back."""
         took = time.perf_counter_ns() - self._started
         if took > self.pause_ns_max:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pyfuse3
 import structlog
 import trio
 
@@ -33,14 +32,13 @@ from pfs.daemon.control import handlers
 from pfs.daemon.fusectl import raise_background_limits
 from pfs.daemon.loop_watch import LoopWatch
 from pfs.disk import Disk
-from pfs.errors import Busy, Denied, NotFound, PfsError
-from pfs.fuse.operations import Operations
+from pfs.errors import Denied, NotFound, PfsError
+from pfs.fuse import session
 from pfs.store.store import Store
 
 SWITCH_INTERVAL_SECONDS = 1e-4  # a busy background thread must not hold the loop for the default 5 ms
 MMAP_THRESHOLD_BYTES = 64 * 1024 * 1024  # pyfuse3 allocates 1 MiB a request: keep that off mmap
 RESTART_SECONDS = 5.0  # before a background task that failed is started again
-FUSE_TASKS_MAX = 2000  # requests waiting for a disk must not hold others
 GC_THRESHOLDS = (50_000, 50, 1_000_000)  # a full collection over a million inodes is a pause of 0.3 s
 
 _log = structlog.get_logger("daemon")
@@ -129,13 +127,9 @@ def _mount(options: Options, daemon: Daemon) -> None:
     except OSError as error:
         raise Denied(f"{where}: {error.strerror}", hint="choose a directory of your own") from None
     try:
-        pyfuse3.init(Operations(daemon.filesystem), str(where), names)
-    except RuntimeError as error:
-        harden(bare)
-        raise Busy(f"{where} can't be mounted: {error}", hint="'pfs doctor' says what is missing") from None
-    else:
-        harden(bare)
+        session.mount(daemon.filesystem, where, names)
     finally:
+        harden(bare)
         os.close(bare)
     if os.geteuid() == 0:
         raise_background_limits(where)
@@ -143,7 +137,7 @@ def _mount(options: Options, daemon: Daemon) -> None:
 
 async def _requests(scope: trio.CancelScope) -> None:
     """Answer the kernel until the mount is gone; then everything ends."""
-    await pyfuse3.main(max_tasks=FUSE_TASKS_MAX)
+    await session.answer()
     scope.cancel()
 
 
@@ -164,7 +158,7 @@ async def _kept_running(task: Callable[[], Awaitable[None]]) -> None:
 async def _end_on_signal(signals: object) -> None:
     async for number in signals:  # type: ignore[attr-defined]
         _log.info("ending", signal=signal.Signals(number).name)
-        pyfuse3.terminate()
+        session.end()
         return
 
 
@@ -190,6 +184,6 @@ def _notify_service_manager() -> None:
 
 async def _finish(daemon: Daemon) -> None:
     """Unmount, then make everything durable."""
-    pyfuse3.close(unmount=True)
+    session.close()
     await daemon.finish()
     _log.info("ended", pid=os.getpid())

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import functools
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 import pyfuse3
 import structlog
@@ -18,17 +18,19 @@ from pfs.errors import PfsError
 
 _log = structlog.get_logger("fuse")
 
-Handler = Callable[..., Awaitable[Any]]
+P = ParamSpec("P")
+R = TypeVar("R")
+Handler = Callable[P, Coroutine[Any, Any, R]]
 
 
-def guarded(reply: type | tuple[type, ...]) -> Callable[[Handler], Handler]:
+def guarded(reply: type) -> Callable[[Handler[P, R]], Handler[P, R]]:
     """Let a handler end in a reply of this type or in FUSEError, whatever happens in it."""
 
-    def decorate(handler: Handler) -> Handler:
+    def decorate(handler: Handler[P, R]) -> Handler[P, R]:
         @functools.wraps(handler)
-        async def wrapper(*args: Any) -> Any:
+        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
-                result = await handler(*args)
+                result = await handler(*args, **kwargs)
             except pyfuse3.FUSEError:
                 raise
             except OSError as error:

@@ -19,7 +19,7 @@ from pfs.fuse.guard import guarded
 from pfs.objects.entry import FileType
 from pfs.overlay.attributes import Change
 from pfs.overlay.node import Node
-from pfs.overlay.tree import Attributes, CommitTree, Listed
+from pfs.overlay.tree import Attributes, CommitTree, Listed, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.vfs.filesystem import Caller, Filesystem
 from pfs.vfs.inodes import ROOT_INODE
@@ -82,11 +82,11 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
         """MKNOD: files, FIFOs and sockets; no devices."""
-        type = _NODES.get(stat.S_IFMT(mode) or stat.S_IFREG)
-        if type is None:
+        kind = _NODES.get(stat.S_IFMT(mode) or stat.S_IFREG)
+        if kind is None:
             raise FUSEError(errno.EPERM)
         parent = self._inodes.node(parent_inode)
-        return self._known(await self._fs.make(parent, name, type, mode, _caller(ctx)))
+        return self._known(await self._fs.make(parent, name, kind, mode, _caller(ctx)))
 
     @guarded(EntryAttributes)
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
@@ -249,14 +249,16 @@ class Operations(pyfuse3.Operations):
         if isinstance(listing, list):
             await self._list_special(directory, listing[max(0, start_id - DOTS) :], token)
             return
+        tree = directory.tree
+        assert isinstance(tree, Tree)
         for listed in listing.names(max(0, start_id - DOTS)):
-            found = directory.tree.listed(directory, listed)
+            found = tree.listed(directory, listed)
             if found is None:
                 continue
             node, attributes = found
             entry = self._entry(node, attributes)
             if not pyfuse3.readdir_reply(token, listed.name, entry, listed.position + DOTS):
-                directory.tree.forget(node, 0)
+                tree.forget(node, 0)
                 return
             node.lookups += 1
 
@@ -293,14 +295,14 @@ class Operations(pyfuse3.Operations):
         return self._entry(node, self._fs.stat(node))
 
     def _entry(self, node: Node, attributes: Attributes) -> EntryAttributes:
-        type, mode, nlink, uid, gid, size, mtime_ns, ctime_ns, atime_ns = attributes
-        if type == FileType.DIRECTORY:
+        kind, mode, nlink, uid, gid, size, mtime_ns, ctime_ns, atime_ns = attributes
+        if kind == FileType.DIRECTORY:
             size = DIRECTORY_BYTES
         own = self._fs.own_uid
         entry = EntryAttributes()
         entry.st_ino = self._inodes.number(node)
         entry.entry_timeout = entry.attr_timeout = _timeout(node)
-        entry.st_mode = _FORMAT[type] | mode  # type: ignore[index]
+        entry.st_mode = _FORMAT[kind] | mode  # type: ignore[index]
         entry.st_nlink = nlink
         entry.st_uid = uid if own is None else own
         entry.st_gid = gid

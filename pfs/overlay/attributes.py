@@ -13,7 +13,7 @@ from pfs.objects import acl
 from pfs.objects.entry import FileType
 from pfs.overlay import files
 from pfs.overlay.journal import Op
-from pfs.overlay.names import ACCESS_ACL, DEFAULT_ACL, failure
+from pfs.overlay.names import failure
 from pfs.overlay.node import Node, State
 from pfs.overlay.worktree import WorkingTree
 
@@ -77,9 +77,9 @@ def apply_attributes(
     """Set attributes in memory."""
     if mode is not None:
         state.mode = mode & 0o7777
-        access = state.xattrs.get(ACCESS_ACL)
+        access = acl.parse(state.xattrs.get(acl.ACCESS_XATTR, b""))
         if access is not None:
-            state.xattrs[ACCESS_ACL] = acl.apply_chmod(access, mode & 0o777)
+            state.xattrs[acl.ACCESS_XATTR] = acl.serialise(acl.apply_chmod(access, mode))
     if uid is not None:
         state.uid = uid
     if gid is not None:
@@ -102,9 +102,11 @@ def set_xattr(tree: WorkingTree, node: Node, name: bytes, value: bytes, flags: i
         raise failure(errno.E2BIG)
     if name not in known and sum(len(other) + 1 for other in known) + len(name) + 1 > XATTR_LIST_BYTES_MAX:
         raise failure(errno.ENOSPC)
-    if name in (ACCESS_ACL, DEFAULT_ACL):
-        acl.parse(value)
-        if name == DEFAULT_ACL and tree.attributes(node).type != FileType.DIRECTORY:
+    if name in (acl.ACCESS_XATTR, acl.DEFAULT_XATTR):
+        if acl.parse(value) is None:
+            _record_xattr(tree, node, name, None)
+            return
+        if name == acl.DEFAULT_XATTR and tree.attributes(node).type != FileType.DIRECTORY:
             raise failure(errno.EACCES)
     _record_xattr(tree, node, name, value)
 
@@ -129,10 +131,10 @@ def apply_xattr(state: State, name: bytes, value: bytes | None, ctime_ns: int) -
     if value is None:
         state.xattrs.pop(name, None)
         return
-    if name == ACCESS_ACL:
-        mode = acl.equivalent_mode(value)
-        state.mode = state.mode & 0o7000 | acl.mode_of(value)
-        if mode is not None:
+    access = acl.parse(value) if name == acl.ACCESS_XATTR else None
+    if access is not None:
+        state.mode, mode_says_all = acl.equivalent_mode(access, state.mode)
+        if mode_says_all:
             state.xattrs.pop(name, None)
             return
     state.xattrs[name] = value

@@ -170,7 +170,7 @@ class _FileCut:
         return ranges
 
     def _cut_range(self, result: Committed, start: int, dirty_end: int) -> tuple[Committed, int]:
-        """Put new chunks from `start` on, until they meet old ones; returns what there is and how far it is final."""
+        """Put new chunks from `start` on until they meet old ones; the result, and how far it is final."""
         rows: list[ChunkRow] = []
         durable_at = start
         may_meet = dirty_end < self._below.size

@@ -13,8 +13,8 @@ import errno
 from collections.abc import Sequence
 
 from pfs.disk import Disk
-from pfs.objects.file import NOT_CACHED
 from pfs.objects.ids import Kind
+from pfs.objects.ports import NOT_CACHED
 from pfs.overlay.content import Committed, Content, Layer, Piece, layers, pieces
 from pfs.overlay.journal import Op
 from pfs.overlay.names import failure
@@ -107,30 +107,30 @@ def set_mtime(tree: WorkingTree, state: State, mtime_ns: int) -> bool:
 
 
 def read_now(
-    tree_working: WorkingFiles, disk: Disk, readers: Readers, content: Content, offset: int, size: int
+    working: WorkingFiles | None, disk: Disk, readers: Readers, content: Content, offset: int, size: int
 ) -> bytes | None:
     """Read without waiting for a disk: None where that can't be had, and a thread has to do it."""
     end = min(offset + size, content.size)
-    if isinstance(content, Layer) and offset >= content.low and not content.cut_end:
+    if working is not None and isinstance(content, Layer) and offset >= content.low and not content.cut_end:
         if offset >= end:
             return b""
-        data = disk.preadv_nowait(tree_working.fd(content), end - offset, offset)
+        data = disk.preadv_nowait(working.fd(content), end - offset, offset)
         return data if data is not None and len(data) == end - offset and not content.cut_end else None
     parts: list[bytes] = []
     for piece in pieces(content, offset, end):
-        part = _piece_now(tree_working, disk, readers, piece)
+        part = _piece_now(working, disk, readers, piece)
         if part is None:
             return None
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _piece_now(working: WorkingFiles, disk: Disk, readers: Readers, piece: Piece) -> bytes | None:
+def _piece_now(working: WorkingFiles | None, disk: Disk, readers: Readers, piece: Piece) -> bytes | None:
     source, start, end = piece
     if source is None:
         return bytes(end - start)
     if isinstance(source, Layer):
-        if source.done is not None:
+        if source.done is not None or working is None:
             return None
         data = disk.preadv_nowait(working.fd(source), end - start, start)
         if data is None or len(data) != end - start or _overtaken(source, start):

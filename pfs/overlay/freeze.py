@@ -159,7 +159,8 @@ class Freezer:
         mtime_ns = state.mtime_ns
         ctime_ns = state.ctime_ns
         if mtime_ns is None:
-            assert isinstance(state.content, Layer) and state.content.mtime_ns is not None
+            assert isinstance(state.content, Layer)
+            assert state.content.mtime_ns is not None
             mtime_ns = state.content.mtime_ns
             ctime_ns = max(ctime_ns, mtime_ns)
         return Entry(

@@ -188,7 +188,7 @@ class JournalSync:
         self.older = older
 
     def run(self) -> None:
-        """fdatasync each file and, for a new one, its directory.  Raises OSError."""
+        """Sync each file and, for a new one, its directory.  Raises OSError."""
         try:
             for fd in self._fds:
                 self._disk.fdatasync(fd)

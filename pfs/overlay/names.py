@@ -19,8 +19,6 @@ from pfs.overlay.worktree import WorkingTree
 NAME_BYTES_MAX = 255
 LINKS_MAX = 65_000
 _SETGID = 0o2000
-ACCESS_ACL = b"system.posix_acl_access"
-DEFAULT_ACL = b"system.posix_acl_default"
 
 
 def failure(number: int) -> OSError:
@@ -42,7 +40,7 @@ def create(
     tree: WorkingTree,
     parent: Node,
     name: bytes,
-    type: FileType,
+    kind: FileType,
     mode: int,
     uid: int,
     gid: int,
@@ -53,25 +51,24 @@ def create(
     above = tree.touch(parent)
     if above.mode & _SETGID:
         gid = above.gid
-        if type == FileType.DIRECTORY:
+        if kind == FileType.DIRECTORY:
             mode |= _SETGID
     xattrs: dict[bytes, bytes] = {}
-    inherited = above.xattrs.get(DEFAULT_ACL)
-    if inherited is not None and type != FileType.SYMLINK:
-        special = mode & 0o7000
-        mode, access, default = acl.inherit(inherited, mode & 0o777, type == FileType.DIRECTORY)
-        mode |= special
+    inherited = above.xattrs.get(acl.DEFAULT_XATTR)
+    if inherited is not None and kind != FileType.SYMLINK:
+        is_directory = kind == FileType.DIRECTORY
+        mode, access, default = acl.inherit(acl.parse(inherited), mode, is_directory=is_directory)
         if access is not None:
-            xattrs[ACCESS_ACL] = access
+            xattrs[acl.ACCESS_XATTR] = acl.serialise(access)
         if default is not None:
-            xattrs[DEFAULT_ACL] = default
+            xattrs[acl.DEFAULT_XATTR] = acl.serialise(default)
     file_id = tree.allocate_file_id()
     time_ns = tree.note_change()
     pairs = list(xattrs.items())
     tree.journal.append(
-        Op.CREATE, parent.file_id, name, file_id, int(type), mode, uid, gid, time_ns, target, pairs
+        Op.CREATE, parent.file_id, name, file_id, int(kind), mode, uid, gid, time_ns, target, pairs
     )
-    return apply_create(tree, parent, name, file_id, type, mode, uid, gid, time_ns, target, xattrs)
+    return apply_create(tree, parent, name, file_id, kind, mode, uid, gid, time_ns, target, xattrs)
 
 
 def apply_create(
@@ -79,7 +76,7 @@ def apply_create(
     parent: Node,
     name: bytes,
     file_id: int,
-    type: int,
+    kind: int,
     mode: int,
     uid: int,
     gid: int,
@@ -88,10 +85,10 @@ def apply_create(
     xattrs: dict[bytes, bytes],
 ) -> Node:
     """Enter a new inode under its name."""
-    state = State(type, mode, uid, gid, time_ns)
+    state = State(kind, mode, uid, gid, time_ns)
     state.target = target
     state.xattrs = xattrs
-    if type != FileType.DIRECTORY:
+    if kind != FileType.DIRECTORY:
         state.links = ((parent.file_id, name),)
     node = tree.new_node(parent, name, file_id, state)
     _enter(tree, parent, name, node, time_ns)

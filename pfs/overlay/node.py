@@ -14,7 +14,7 @@ from pfs.objects.entry import FileType
 from pfs.overlay.content import EMPTY, Content
 
 if TYPE_CHECKING:
-    from pfs.overlay.tree import Tree
+    from pfs.overlay.tree import View
 
 REMOVED = 0  # in a delta: the name is gone
 
@@ -24,7 +24,7 @@ class Node:
 
     __slots__ = ("file_id", "lookups", "name", "opens", "parent", "state", "tree")
 
-    def __init__(self, tree: Tree, file_id: int, parent: int, name: bytes) -> None:
+    def __init__(self, tree: View, file_id: int, parent: int, name: bytes) -> None:
         self.tree = tree
         self.file_id = file_id
         self.parent = parent
@@ -65,9 +65,9 @@ class State:
         "xattrs",
     )
 
-    def __init__(self, type: int, mode: int, uid: int, gid: int, time_ns: int) -> None:
+    def __init__(self, kind: int, mode: int, uid: int, gid: int, time_ns: int) -> None:
         self.generation = 0
-        self.type = type
+        self.type = kind
         self.mode = mode
         self.uid = uid
         self.gid = gid

@@ -21,7 +21,7 @@ from pfs.overlay.node import Generation, Node
 from pfs.overlay.worktree import WorkingTree
 
 
-class _Unsafe(Exception):
+class _UnsafeError(Exception):
     """The rest of this boot's records builds on bytes that a power cut took."""
 
 
@@ -62,7 +62,7 @@ class Replay:
                         self._number = number
                         self._apply(record)
                         self.records += 1
-                except _Unsafe:
+                except _UnsafeError:
                     unsafe_boot = segment.boot_id
                     self.cut_short = True
             self._settle()
@@ -117,7 +117,7 @@ class Replay:
         parent: int,
         name: bytes,
         file_id: int,
-        type: int,
+        kind: int,
         mode: int,
         uid: int,
         gid: int,
@@ -128,7 +128,7 @@ class Replay:
         above = self._node(parent)
         self.file_id_max = max(self.file_id_max, file_id)
         names.apply_create(
-            self._tree, above, name, file_id, type, mode, uid, gid, time_ns, target, dict(xattrs)
+            self._tree, above, name, file_id, kind, mode, uid, gid, time_ns, target, dict(xattrs)
         )
 
     def _remove(self, parent: int, name: bytes, file_id: int, time_ns: int) -> None:
@@ -146,7 +146,7 @@ class Replay:
         if moved is None:
             raise StoreError(f"journal of branch {tree.branch_id}: {old_name!r} to be renamed is not there")
         if other is not None and moved.file_id in self._unmarked:
-            raise _Unsafe
+            raise _UnsafeError
         names.apply_rename(tree, source, old_name, destination, new_name, exchange, time_ns)
         if other is not None:
             tree.release_if_unused(other)

@@ -62,7 +62,7 @@ def plan(tree: WorkingTree, nodes: list[Node]) -> FileSync:
 
 
 def run(disk: Disk, todo: FileSync) -> None:
-    """fdatasync each file, or the whole file system where they are many.  In a thread; failures are noted."""
+    """Sync each file, or the whole file system where they are many.  In a thread; failures are noted."""
     if len(todo.nodes) >= SYNCFS_FILES_MIN and todo.directory is not None:
         fd = disk.open_read(todo.directory)
         try:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -60,10 +61,55 @@ class Listed(NamedTuple):
     entry: Entry | None = None
 
 
-class Tree:
-    """Nodes over one committed root.  Owned by the event loop."""
+class View(ABC):
+    """What one mounted spelling shows, or what no tree holds: nodes, and what the kernel asks of them."""
 
     writable = False
+    view: int
+    root: Node
+    nodes: dict[int, Node]
+
+    @abstractmethod
+    def lookup(self, parent: Node, name: bytes) -> Node | None:
+        """The inode that a name leads to."""
+
+    @abstractmethod
+    def attributes(self, node: Node) -> Attributes:
+        """What stat says."""
+
+    @abstractmethod
+    def target(self, node: Node) -> bytes:
+        """Where a symbolic link leads."""
+
+    @abstractmethod
+    def xattrs(self, node: Node) -> dict[bytes, bytes]:
+        """The stored extended attributes; not to be changed."""
+
+    def view_of(self, node: Node) -> int:  # noqa: ARG002
+        """The upper part of an inode's number."""
+        return self.view
+
+    def open(self, node: Node) -> None:
+        """Keep an inode although the kernel may forget it."""
+        node.opens += 1
+
+    def close(self, node: Node) -> None:
+        """Take back one `open`."""
+        node.opens -= 1
+        self._drop_unused(node)
+
+    def forget(self, node: Node, lookups: int) -> None:
+        """The kernel has dropped `lookups` references."""
+        node.lookups -= lookups
+        self._drop_unused(node)
+
+    @abstractmethod
+    def _drop_unused(self, node: Node) -> None:
+        """Let go of an inode that nobody holds."""
+
+
+class Tree(View):
+    """Nodes over one committed root.  Owned by the event loop."""
 
     def __init__(
         self, readers: Readers, root: Entry, links: bytes, view: int, nodes: dict[int, Node] | None = None
@@ -170,24 +216,6 @@ class Tree:
         """The inode of a name of a listing, with its attributes as they are now; None if the name is gone."""
         node = self.lookup(directory, listed.name)
         return None if node is None else (node, self.attributes(node))
-
-    def view_of(self, node: Node) -> int:
-        """The upper part of an inode's number."""
-        return self.view
-
-    def open(self, node: Node) -> None:
-        """Keep an inode although the kernel may forget it."""
-        node.opens += 1
-
-    def close(self, node: Node) -> None:
-        """Take back one `open`."""
-        node.opens -= 1
-        self._drop_unused(node)
-
-    def forget(self, node: Node, lookups: int) -> None:
-        """The kernel has dropped `lookups` references."""
-        node.lookups -= lookups
-        self._drop_unused(node)
 
     def _drop_unused(self, node: Node) -> None:
         if node.lookups <= 0 and node.opens == 0 and node.state is None and node is not self.root:

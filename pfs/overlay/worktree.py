@@ -95,7 +95,7 @@ class WorkingTree(Tree):
         return state
 
     def touch(self, node: Node) -> State:
-        """The node's state in the current generation, free to be changed.  Raises OSError, then nothing is."""
+        """The node's state in the current generation, free to be changed.  Raises OSError."""
         generation = self.generation
         state = node.state
         if self.broken:
@@ -287,7 +287,7 @@ class WorkingTree(Tree):
     # freezing: O(1), then absorbed in slices
 
     def freeze(self) -> Generation:
-        """Seal the current generation and begin the next.  No await, no walk.  Raises OSError, then nothing is sealed."""
+        """Seal the current generation and begin the next, without a walk.  Raises OSError, then nothing is."""
         sealed = self.generation
         self.journal.start(sealed.number + 1)
         self.generation = Generation(sealed.number + 1)

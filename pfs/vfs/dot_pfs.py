@@ -61,6 +61,7 @@ class DotPfs:
     def node(self, directory: Node) -> Special:
         """The inode of `.pfs` in a directory."""
         tree = directory.tree
+        assert isinstance(tree, Tree)
         repo, name = self._names_of(tree)
         depth, at = 0, directory
         while at is not tree.root and at.parent in tree.nodes:
@@ -70,8 +71,8 @@ class DotPfs:
 
     def _shown(self, place: Place) -> ShownDirectory:
         entries: dict[bytes, Shown] = {
-            b"branches": _refs(place, lambda: place.repo.branches()),
-            b"tags": _refs(place, lambda: place.repo.tags()),
+            b"branches": _refs(place, place.repo.branches),
+            b"tags": _refs(place, place.repo.tags),
             b"commits": _commits(place),
             b"log": ShownFile(lambda: _log_text(place)),
             b"status": ShownFile(lambda: _status_text(place)),
@@ -79,7 +80,7 @@ class DotPfs:
         if isinstance(place.tree, WorkingTree):
             tree = place.tree
 
-            async def write(data: bytes, uid: int, pid: int) -> None:
+            async def write(data: bytes, uid: int, _pid: int) -> None:
                 await self._control(tree, data, uid)
 
             entries[b"ctl"] = ShownFile(lambda: b"", write)

@@ -20,7 +20,7 @@ from pfs.overlay import attributes, files, names
 from pfs.overlay.attributes import Change
 from pfs.overlay.names import failure
 from pfs.overlay.node import Node
-from pfs.overlay.tree import Attributes, Listed, Listing, Readers
+from pfs.overlay.tree import Attributes, Listed, Listing, Readers, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.vfs.dot_pfs import DOT_PFS, DotPfs
 from pfs.vfs.durability import Durability
@@ -117,23 +117,23 @@ class Filesystem:
         self,
         parent: Node,
         name: bytes,
-        type: FileType,
+        kind: FileType,
         mode: int,
         caller: Caller,
         target: bytes = b"",
     ) -> Node:
         """Make a file, directory, link, FIFO or socket; a directory in the root is a repo or branch."""
         if isinstance(parent.tree, SpecialTree):
-            if parent is parent.tree.root and type == FileType.DIRECTORY:
+            if parent is parent.tree.root and kind == FileType.DIRECTORY:
                 return await self._root.mkdir(name, mode, caller.uid, caller.gid)
             raise failure(errno.EPERM)
         tree = self._writable(parent)
         if name == DOT_PFS:
             raise failure(errno.EEXIST)
-        return names.create(tree, parent, name, type, mode & 0o7777, caller.uid, caller.gid, target)
+        return names.create(tree, parent, name, kind, mode & 0o7777, caller.uid, caller.gid, target)
 
     async def remove(self, parent: Node, name: bytes, *, directory: bool) -> None:
-        """unlink or rmdir; in the root rmdir deletes a clean branch."""
+        """Unlink or rmdir; in the root rmdir deletes a clean branch."""
         if isinstance(parent.tree, SpecialTree):
             if parent is parent.tree.root and directory:
                 await self._root.rmdir(name)
@@ -279,6 +279,7 @@ class Filesystem:
         tree = node.tree
         if isinstance(tree, SpecialTree):
             return self.handle(number).text[offset : offset + size]
+        assert isinstance(tree, Tree)
         content = tree.content(node)
         working = tree.working if isinstance(tree, WorkingTree) else None
         data = files.read_now(working, self._disk, self._readers, content, offset, size)
@@ -337,12 +338,12 @@ class Filesystem:
         """The listing of an open directory; position 0 takes a new view."""
         handle = self.handle(number)
         if position == 0 or handle.listing is None:
-            node = handle.node
-            if isinstance(node.tree, SpecialTree):
-                at_root = node is node.tree.root
-                handle.listing = self._root.names() if at_root else node.tree.names(node)
+            node, tree = handle.node, handle.node.tree
+            if isinstance(tree, SpecialTree):
+                handle.listing = self._root.names() if node is tree.root else tree.names(node)
             else:
-                handle.listing = node.tree.listing(node)
+                assert isinstance(tree, Tree)
+                handle.listing = tree.listing(node)
         return handle.listing
 
     def _writable(self, node: Node) -> WorkingTree:

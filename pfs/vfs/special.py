@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pfs.objects.entry import FileType
 from pfs.overlay.node import Node
-from pfs.overlay.tree import Attributes, Listed
+from pfs.overlay.tree import Attributes, Listed, View
 
 SPECIAL_VIEW = 1
 
@@ -55,15 +55,14 @@ class Special(Node):
     __slots__ = ("key", "shown")
 
     def __init__(self, tree: SpecialTree, file_id: int, key: tuple[int, bytes], shown: Shown) -> None:
-        super().__init__(tree, file_id, key[0], key[1])  # type: ignore[arg-type]
+        super().__init__(tree, file_id, key[0], key[1])
         self.key = key
         self.shown = shown
 
 
-class SpecialTree:
+class SpecialTree(View):
     """All special inodes.  Owned by the event loop; answers what a Tree answers."""
 
-    writable = False
     view = SPECIAL_VIEW
 
     def __init__(self, root: ShownDirectory, uid: int, gid: int, now_ns: Callable[[], int]) -> None:
@@ -105,13 +104,13 @@ class SpecialTree:
         time_ns = shown.time_ns or self._born_ns
         match shown:
             case ShownDirectory():
-                type, mode, size, nlink = FileType.DIRECTORY, shown.mode, 0, 2
+                kind, mode, size, nlink = FileType.DIRECTORY, shown.mode, 0, 2
             case ShownLink():
-                type, mode, size, nlink = FileType.SYMLINK, 0o777, len(shown.target), 1
+                kind, mode, size, nlink = FileType.SYMLINK, 0o777, len(shown.target), 1
             case ShownFile():
-                type, size, nlink = FileType.REGULAR, 0, 1
+                kind, size, nlink = FileType.REGULAR, 0, 1
                 mode = 0o444 if shown.write is None else 0o666
-        return Attributes(type, mode, nlink, self._uid, self._gid, size, time_ns, time_ns, time_ns)
+        return Attributes(kind, mode, nlink, self._uid, self._gid, size, time_ns, time_ns, time_ns)
 
     def target(self, node: Node) -> bytes:
         """Where a symbolic link leads."""
@@ -123,24 +122,13 @@ class SpecialTree:
         """The names of a directory, with positions."""
         shown = self._shown(node)
         assert isinstance(shown, ShownDirectory)
-        return [Listed(name, 0, int(type), at) for at, (name, type) in enumerate(shown.names(), 1)]
+        return [Listed(name, 0, int(kind), at) for at, (name, kind) in enumerate(shown.names(), 1)]
 
-    def xattrs(self, node: Node) -> dict[bytes, bytes]:
+    def xattrs(self, node: Node) -> dict[bytes, bytes]:  # noqa: ARG002
         """None is stored."""
         return {}
 
-    def open(self, node: Node) -> None:
-        """Keep an inode although the kernel may forget it."""
-        node.opens += 1
-
-    def close(self, node: Node) -> None:
-        """Take back one `open`."""
-        node.opens -= 1
-        self.forget(node, 0)
-
-    def forget(self, node: Node, lookups: int) -> None:
-        """The kernel has dropped `lookups` references."""
-        node.lookups -= lookups
+    def _drop_unused(self, node: Node) -> None:
         if node.lookups <= 0 and not node.opens and isinstance(node, Special) and node is not self.root:
             self.nodes.pop(node.file_id, None)
             self._by_key.pop(node.key, None)

@@ -14,7 +14,6 @@ from pfs.overlay.node import Node
 from pfs.overlay.tree import CommitTree, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.repo.repo import Repo
-from pfs.vfs.special import SpecialTree
 
 PREFIX = b"user.pfs."
 
@@ -25,7 +24,7 @@ class VirtualXattrs:
     def __init__(self, names_of: Callable[[Tree], tuple[Repo, bytes]]) -> None:
         self._names_of = names_of
         self._answers: dict[bytes, Callable[[Node], bytes | None]] = {
-            b"repo": lambda node: self._names_of(node.tree)[0].name.encode(),
+            b"repo": lambda node: self._repo(node).name.encode(),
             b"branch": self._branch,
             b"commit": self._commit,
             b"content": _content,
@@ -34,16 +33,20 @@ class VirtualXattrs:
 
     def get(self, node: Node, name: bytes) -> bytes | None:
         """The value, or None where there is none."""
-        if isinstance(node.tree, SpecialTree):
+        if not isinstance(node.tree, Tree):
             return None
         answer = self._answers.get(name.removeprefix(PREFIX))
         return None if answer is None else answer(node)
+
+    def _repo(self, node: Node) -> Repo:
+        assert isinstance(node.tree, Tree)
+        return self._names_of(node.tree)[0]
 
     def _branch(self, node: Node) -> bytes | None:
         tree = node.tree
         if not isinstance(tree, WorkingTree):
             return None
-        return self._names_of(tree)[0].branch_by_id(tree.branch_id).name.encode()
+        return self._repo(node).branch_by_id(tree.branch_id).name.encode()
 
     def _commit(self, node: Node) -> bytes | None:
         """The commit shown; of a working tree the head, while the inode is as it is there."""
@@ -51,19 +54,21 @@ class VirtualXattrs:
         if isinstance(tree, CommitTree):
             return tree.commit_id.hex().encode()
         assert isinstance(tree, WorkingTree)
-        branch = self._names_of(tree)[0].branch_by_id(tree.branch_id)
+        branch = self._repo(node).branch_by_id(tree.branch_id)
         clean = node.state is None or node.state.generation == 0
         return branch.head.hex().encode() if clean and branch.base == branch.head else None
 
 
 def _content(node: Node) -> bytes | None:
     """The content id of a regular file whose bytes are all in chunks."""
-    if node.tree.attributes(node).type != FileType.REGULAR:
+    tree = node.tree
+    if not isinstance(tree, Tree) or tree.attributes(node).type != FileType.REGULAR:
         return None
-    content = resolve(node.tree.content(node))
+    content = resolve(tree.content(node))
     return content.content.hex().encode() if isinstance(content, Committed) else None
 
 
 def _origin(node: Node) -> bytes | None:
+    assert isinstance(node.tree, Tree)
     origin = node.state.origin if node.state is not None else node.tree.entry(node).origin
     return None if origin is None else f"{origin[0].hex()}:{origin[1]}".encode()
