@@ -9,7 +9,7 @@ vfs | versioning | maintenance       what can be done
 overlay | namespace | access         live state of a branch; what a name means; who may
 repo                                 a store plus its few mutable names (refs, reflog, config)
 store                                objects at rest: packs and an LMDB index
-chunker | disk                       bytes to chunks; bytes to durable files (the one seam for fsync and for faults)
+chunker | disk                       bytes to chunks; bytes to durable files (the one seam for faults)
 objects                              chunk, file, tree, commit; immutable; no I/O
 errors                               one small hierarchy; each error knows its errno
 """

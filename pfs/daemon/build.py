@@ -62,9 +62,11 @@ class Daemon:
         )
         self.repositories = Repositories(store, now_ns)
         self.resolver = Resolver(self.repositories, now_ns)
-        self.branches = Branches(self.readers, disk, store.path, self.repositories, disk.boot_id(), now_ns)
+        self.branches = Branches(
+            self.readers, disk, store.path, self.repositories, disk.boot_id(), now_ns, read_only=read_only
+        )
         self.special = SpecialTree(
-            ShownDirectory(lambda name: None, lambda: (), 0o755), os.geteuid(), os.getegid(), now_ns
+            ShownDirectory(lambda _name: None, lambda: (), 0o755), os.geteuid(), os.getegid(), now_ns
         )
         self.inodes = Inodes(self.special, self.branches.default_nodes)
         self.root = MountRoot(
@@ -90,10 +92,10 @@ class Daemon:
             lambda: disk.statvfs(store.path),
         )
         self.committer = Committer(self.readers, disk, self.branches, now_ns, max(2, os.cpu_count() or 2))
-        mapped = MappedFlush(
+        self.mapped = MappedFlush(
             disk, mount_point, lambda tree: self._names_of(tree)[1], self.filesystem.own_threads
         )
-        self.committer.flush_mapped = mapped.flush
+        self.committer.flush_mapped = self.mapped.flush
         self.checkpointer = Checkpointer(
             self.repositories, self.branches, self.committer, now_ns, Message(author_of(os.geteuid()))
         )

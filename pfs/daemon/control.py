@@ -75,7 +75,7 @@ class Control:
         run = partial(operations.OPERATIONS[op], self._context, args)
         return await trio.to_thread.run_sync(run, limiter=self._limiter)
 
-    async def status(self, peer: Peer, args: Args) -> Json:
+    async def status(self, _peer: Peer, _args: Args) -> Json:
         """{} → store, mount_point, state, daemon, repos, statistics."""
         daemon = self._daemon
         return {

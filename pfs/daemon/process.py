@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from pfs.store.store import Store
 
 SWITCH_INTERVAL_SECONDS = 1e-4  # a busy background thread must not hold the loop for the default 5 ms
 MMAP_THRESHOLD_BYTES = 64 * 1024 * 1024  # pyfuse3 allocates 1 MiB a request: keep that off mmap
+FLUSH_SECONDS_MAX = 10.0  # for mapped files when told to end
 RESTART_SECONDS = 5.0  # before a background task that failed is started again
 GC_THRESHOLDS = (50_000, 50, 1_000_000)  # a full collection over a million inodes is a pause of 0.3 s
 
@@ -100,7 +101,7 @@ async def _serve(options: Options, store: Store) -> None:
         gc.freeze()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_end_on_signal, signals)
+                nursery.start_soon(_end_on_signal, signals, daemon)
                 nursery.start_soon(partial(_requests, nursery.cancel_scope))
                 served = partial(serve, options.store, handlers(daemon, watch), mode=0o666, admit=_admit)
                 await nursery.start(served)
@@ -155,9 +156,13 @@ async def _kept_running(task: Callable[[], Awaitable[None]]) -> None:
         await trio.sleep(RESTART_SECONDS)
 
 
-async def _end_on_signal(signals: object) -> None:
-    async for number in signals:  # type: ignore[attr-defined]
+async def _end_on_signal(signals: AsyncIterator[int], daemon: Daemon) -> None:
+    """End as for an unmount; first the stores through mmap, which only we can fetch."""
+    async for number in signals:
         _log.info("ending", signal=signal.Signals(number).name)
+        with trio.move_on_after(FLUSH_SECONDS_MAX):
+            for tree in daemon.branches.opened():
+                await daemon.mapped.flush(tree)
         session.end()
         return
 

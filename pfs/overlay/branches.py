@@ -32,6 +32,8 @@ class Branches:
         repositories: Repositories,
         boot_id: bytes,
         now_ns: Callable[[], int],
+        *,
+        read_only: bool = False,
     ) -> None:
         self._readers = readers
         self._disk = disk
@@ -39,6 +41,7 @@ class Branches:
         self._repositories = repositories
         self._boot_id = boot_id
         self._now_ns = now_ns
+        self._read_only = read_only
         self._trees: dict[int, WorkingTree] = {}
         self.default_nodes: dict[int, Node] = {}  # view 0: file ids are unique among default branches
         self.replayed_records = 0
@@ -106,9 +109,13 @@ class Branches:
             branch.view,
             self.default_nodes if branch.view == 0 else None,
         )
-        journal.discard(branch.journal_generation)
         replay = Replay(tree, branch.journal_generation)
-        replay.run()
+        if self._read_only:
+            replay.show()
+            journal.replaying = True
+        else:
+            journal.discard(branch.journal_generation)
+            replay.run()
         self._repositories.file_ids.raise_to(replay.file_id_max + 1)
         self.replayed_records += replay.records
         return tree
@@ -118,7 +125,7 @@ class Branches:
 
     def _make(self, kind: str, branch_id: int) -> Path:
         directory = self._directory(kind, branch_id)
-        for made in (directory.parent, directory):
+        for made in () if self._read_only else (directory.parent, directory):
             try:
                 self._disk.mkdir(made)
             except FileExistsError:

@@ -49,7 +49,7 @@ def top_layer(tree: WorkingTree, node: Node, state: State, size: int, low: int) 
 
 
 def write(tree: WorkingTree, node: Node, offset: int, data: bytes) -> int:
-    """Write `data` at `offset`; returns its length.  Raises OSError (ENOSPC, EIO after a failed sync, EFBIG)."""
+    """Write `data` at `offset`; returns its length.  OSError: ENOSPC, EFBIG, EIO after a failed sync."""
     if node.file_id in tree.failed:
         raise failure(errno.EIO)
     end = offset + len(data)

@@ -41,10 +41,19 @@ class Replay:
         self.cut_short = False
 
     def run(self) -> None:
-        """Apply everything after the tree's base, in order, and begin a new generation.
+        """Apply everything after the tree's base, and begin a new generation.
 
-        Raises StoreError where the journal contradicts the base.
+        Raises StoreError where the journal contradicts the base, OSError.
         """
+        tree, journal = self._tree, self._tree.journal
+        self.show()
+        self._remove_leftovers()
+        if not tree.generation.dirty:
+            journal.discard(tree.generation.number - 1)
+        journal.start(tree.generation.number)
+
+    def show(self) -> None:
+        """Apply the records in order; nothing is written.  Raises StoreError, OSError."""
         tree, journal = self._tree, self._tree.journal
         found = self._read()
         tree.generation = Generation(
@@ -68,7 +77,6 @@ class Replay:
             self._settle()
         finally:
             journal.replaying = False
-        journal.start(tree.generation.number)
 
     def _read(self) -> list[Segment]:
         tree, journal = self._tree, self._tree.journal
@@ -202,7 +210,7 @@ class Replay:
         """Marks were gathered before the first record was applied."""
 
     def _settle(self) -> None:
-        """Take sizes from the working files, and remove those that no layer names."""
+        """Take sizes from the working files."""
         tree = self._tree
         for layer, file_id, boot_id in self._layers.values():
             path = tree.working.path(layer)
@@ -221,19 +229,27 @@ class Replay:
             layer.size = size
             layer.low = min(layer.low, size)
             layer.dirty.clip(layer.low)
+        for node in self._own_nodes():
+            if node.state is not None and layers(node.state.content):
+                tree.unsynced[node.file_id] = node
+
+    def _own_nodes(self) -> list[Node]:
+        """The nodes of this tree: default branches share one table."""
+        return [node for node in self._tree.nodes.values() if node.tree is self._tree]
+
+    def _remove_leftovers(self) -> None:
+        """Remove the working files that no layer names."""
+        tree = self._tree
         live = self._live_layers()
         for name in tree.disk.listdir(tree.working.directory):
             if name not in live:
                 tree.disk.unlink(tree.working.directory / name)
-        for node in list(tree.nodes.values()):
-            if node.state is not None and layers(node.state.content):
-                tree.unsynced[node.file_id] = node
 
     def _live_layers(self) -> set[str]:
         tree = self._tree
         return {
             tree.working.path(layer).name
-            for node in tree.nodes.values()
+            for node in self._own_nodes()
             if node.state is not None
             for layer in layers(node.state.content)
         }

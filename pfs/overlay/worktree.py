@@ -287,7 +287,7 @@ class WorkingTree(Tree):
     # freezing: O(1), then absorbed in slices
 
     def freeze(self) -> Generation:
-        """Seal the current generation and begin the next, without a walk.  Raises OSError, then nothing is."""
+        """Seal the current generation and begin the next, without a walk.  Raises OSError."""
         sealed = self.generation
         self.journal.start(sealed.number + 1)
         self.generation = Generation(sealed.number + 1)

@@ -18,6 +18,7 @@ from pfs.disk import Disk
 from pfs.objects.entry import FileType
 from pfs.overlay import attributes, files, names
 from pfs.overlay.attributes import Change
+from pfs.overlay.content import pieces
 from pfs.overlay.names import failure
 from pfs.overlay.node import Node
 from pfs.overlay.tree import Attributes, Listed, Listing, Readers, Tree
@@ -283,18 +284,15 @@ class Filesystem:
         content = tree.content(node)
         working = tree.working if isinstance(tree, WorkingTree) else None
         data = files.read_now(working, self._disk, self._readers, content, offset, size)
-        if data is None:
+        for _ in range(files.READ_TRIES_MAX):
+            if data is not None:
+                return data
+            # planned here: the loop alone may look at the ranges of a layer that is written to
+            plan = pieces(tree.content(node), offset, offset + size)
             data = await trio.to_thread.run_sync(
-                files.read_blocking,
-                working,
-                self._disk,
-                self._readers,
-                content,
-                offset,
-                size,
-                limiter=self._cold,
+                files.read_pieces, working, self._disk, self._readers, plan, limiter=self._cold
             )
-        return data
+        raise failure(errno.EIO)
 
     async def write(self, number: int, offset: int, data: bytes) -> int:
         """Write; returns how much."""
