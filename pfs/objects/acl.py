@@ -45,10 +45,12 @@ Acl: TypeAlias = tuple[AclEntry, ...]
 
 
 def parse(value: bytes) -> Acl | None:
-    """The list in an extended attribute, None if it has no entries (set so, it removes one).
+    """The list in an extended attribute, None if that is empty or has no entries (set so, it removes one).
 
     UsageError (EINVAL) for what Linux would refuse.
     """
+    if not value:
+        return None
     if len(value) < _HEADER.size or (len(value) - _HEADER.size) % _ENTRY.size:
         raise UsageError(f"an ACL of {len(value)} bytes is cut off")
     (version,) = _HEADER.unpack_from(value)

@@ -42,8 +42,12 @@ def test_a_mode_is_a_list(mode: int) -> None:
     assert acls.equivalent_mode(acl, mode) == (mode, True)
 
 
-def test_a_list_without_entries_is_none() -> None:
-    assert acls.parse(struct.pack("<I", 2)) is None
+NO_ENTRIES = [b"", struct.pack("<I", 2)]
+
+
+@pytest.mark.parametrize("value", NO_ENTRIES)
+def test_a_list_without_entries_is_none(value: bytes) -> None:
+    assert acls.parse(value) is None
 
 
 GOOD = acls.from_mode(0o640)
@@ -62,7 +66,6 @@ BAD_LISTS: list[Acl] = [
 @pytest.mark.parametrize(
     "value",
     [
-        b"",
         b"\2\0\0",
         struct.pack("<I", 1) + acls.serialise(GOOD)[4:],
         acls.serialise(GOOD)[:-1],
@@ -119,6 +122,15 @@ def test_setting_a_list_and_chmod_as_the_kernel_does(
     assert mode_of(path) == new_mode
     if not is_mode:
         assert stored(path, acls.ACCESS_XATTR) == acls.apply_chmod(acl, new_mode)
+
+
+@pytest.mark.parametrize("value", NO_ENTRIES)
+def test_setting_a_list_without_entries_removes_it_as_the_kernel_does(folder: Path, value: bytes) -> None:
+    acl = (GOOD[0], AclEntry(Tag.USER, 7, 5), GOOD[1], AclEntry(Tag.MASK, 7), GOOD[2])
+    os.setxattr(folder, acls.ACCESS_XATTR, acls.serialise(acl))
+    assert stored(folder, acls.ACCESS_XATTR) == acl
+    os.setxattr(folder, acls.ACCESS_XATTR, value)
+    assert stored(folder, acls.ACCESS_XATTR) is acls.parse(value)
 
 
 @AGAINST_THE_KERNEL
