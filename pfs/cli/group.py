@@ -70,7 +70,9 @@ def run(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     as_json = "--json" in words
     try:
-        result = pfs.main(words, prog_name="pfs", standalone_mode=False)
+        # Not `pfs.main`: that would end with exit code 1 when the reader of our output goes away.
+        with pfs.make_context("pfs", words) as ctx:
+            result = pfs.invoke(ctx)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BaseException as error:

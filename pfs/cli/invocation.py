@@ -8,6 +8,7 @@ store it is asked; without one, reading commands open the store themselves and o
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -78,7 +79,7 @@ class Invocation:
             return self.call(op, args)
         from pfs.versioning.operations import read_offline  # lmdb and all: only where no daemon is
 
-        return read_offline(self.store, op, args)
+        return read_offline(self.store, op, args, time.time_ns)
 
     def _here(self) -> PlaceInMount | None:
         found = place_in_mount(".", self.mounts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from base64 import b64decode
 from collections.abc import Iterator
 
@@ -42,7 +43,7 @@ def _pieces(invocation: Invocation, place: str) -> Iterator[bytes]:
     if invocation.client.daemon_pid() is None:
         from pfs.versioning.operations import cat_offline
 
-        yield from cat_offline(invocation.store, place)
+        yield from cat_offline(invocation.store, place, time.time_ns)
         return
     offset = 0
     while True:
