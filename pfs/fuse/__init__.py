@@ -1,0 +1,1 @@
+"""The adapter to the kernel, by pyfuse3.  Nothing is decided here."""

@@ -1,0 +1,1 @@
+"""What programs can do on a mount: names, attributes, handles, `.pfs`, durability."""
