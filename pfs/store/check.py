@@ -23,7 +23,6 @@ from pfs.store.record import (
     parse_pack_header,
     scan,
 )
-from pfs.store.recovery import read_record
 
 Find = Callable[[bytes], Place | None]
 """Object id → where the store would read it."""
@@ -58,7 +57,7 @@ def check_packs(
             if isinstance(found, Damage):
                 yield _damaged(name, number, found.offset, found.object_id, found.reason)
             elif found.kind != VOID:
-                yield from _check_record(files, number, found, find, payloads=payloads)
+                yield from _check_record(files, ends, number, found, find, payloads=payloads)
             progress(before + found.end, total)
         before += end
 
@@ -68,7 +67,7 @@ def check_index(index: ObjectIndex, files: PackFiles, ends: Mapping[int, int]) -
     for number, row in index.rows().items():
         name = files.path(number).name
         if number not in ends:
-            yield Finding("missing_pack", f"{name} is missing: {row.records} objects", number)
+            yield Finding("missing_pack", f"{name} is missing", number)
         elif row.indexed_bytes > ends[number]:
             yield Finding(
                 "short_pack",
@@ -92,22 +91,23 @@ def leads_to(files: PackFiles, ends: Mapping[int, int], object_id: bytes, place:
 
 
 def _check_record(
-    files: PackFiles, number: int, record: Record, find: Find, *, payloads: bool
+    files: PackFiles, ends: Mapping[int, int], number: int, record: Record, find: Find, *, payloads: bool
 ) -> Iterator[Finding]:
     name = files.path(number).name
     object_id = record.object_id
     if payloads:
         try:
-            read_record(files, number, record)
+            files.read_payload(number, record)
         except (CorruptObject, OSError) as error:
             reason = error.reason if isinstance(error, CorruptObject) else str(error)
             yield _damaged(name, number, record.offset, object_id, reason, record.kind)
+            return
     place = find(object_id)
     here = Place(number, record.offset, record.end - record.offset)
     if place is None:
         message = f"{name} at {record.offset}: object {object_id.hex()[:16]} is not in the object index"
         yield Finding("not_indexed", message, *here[:2], object_id)
-    elif place != here and leads_to(files, {place.pack: files.size(place.pack)}, object_id, place):
+    elif place != here and leads_to(files, ends, object_id, place):
         message = f"{name} at {record.offset}: object {object_id.hex()[:16]} is also in pack {place.pack}"
         yield Finding("duplicate_record", message, *here[:2], object_id, harmless=True)
 

@@ -1,8 +1,8 @@
 """Payloads to what a record stores, and back.
 
 Promises: safe in any thread (zstandard's objects are not: a shared compressor crashes, a shared
-decompressor returns wrong bytes, so each thread has its own), and no frame can unfold to more than
-PAYLOAD_BYTES_MAX, whatever it claims.
+decompressor returns wrong bytes, so each thread has its own), no frame can unfold to more than
+PAYLOAD_BYTES_MAX, whatever it claims, and `decode` gives only what matches its id.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Final
 
 import zstandard
 
+from pfs.errors import CorruptObject
+from pfs.objects.ids import Kind, object_id
 from pfs.store.record import PLAIN, ZSTD
 
 # The largest object.  Chunks are below 96 KiB and nodes about 4 KiB; a list of rows may reach some MiB.
@@ -53,3 +55,15 @@ def decompress(codec: int, stored: bytes) -> bytes:
         return _local.decompressor.decompress(stored, max_output_size=size)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
+
+
+def decode(kind: int, codec: int, wanted: bytes, stored: bytes, where: str) -> bytes:
+    """The payload that a record at `where` stores.  CorruptObject if it is not that of the wanted id."""
+    try:
+        payload = decompress(codec, stored)
+        matches = object_id(Kind(kind), payload) == wanted
+    except ValueError as error:
+        raise CorruptObject(wanted, where, str(error)) from error
+    if not matches:
+        raise CorruptObject(wanted, where)
+    return payload

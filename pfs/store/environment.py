@@ -52,11 +52,27 @@ _PAGE_BYTES_ALLOWED: Final = frozenset({4096, 8192, 16384, 32768})
 _ENGINE: Final[dict[str, Any]] = {} if lmdb.__version__.startswith(("1.", "2.")) else {"lib_version": 0}
 
 
+# What LMDB says of a file that is broken; any other error says nothing about the file.
+_DAMAGE: Final = (
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.VersionMismatchError,
+)
+
+
+class DamagedEnvironment(StoreError):
+    """An LMDB environment that is broken and can be rebuilt from the packs."""
+
+    hint = "mount again: it is rebuilt from the packs"
+
+
 class Environment:
     """An open LMDB environment.  Reads in any thread; writes on the writer thread."""
 
     def __init__(self, disk: Disk, path: Path, *, read_only: bool = False) -> None:
-        """Open an environment that `find_damage` found good.  StoreError if LMDB refuses it all the same."""
+        """Open an environment that `find_damage` found good; DamagedEnvironment if LMDB finds it is not."""
         self.path = path
         self._disk = disk
         self._env = _open(path, read_only=read_only)
@@ -141,6 +157,8 @@ def find_damage(disk: Disk, path: Path, *, thorough: bool) -> str | None:
     try:
         size = disk.fstat(fd).st_size
         damage = _find_damage_in_metas(disk, fd, size)
+    except OSError as error:
+        damage = str(error.strerror)
     finally:
         disk.close(fd)
     if damage is not None or _VERIFIER is None or not (thorough or size <= VERIFY_BYTES_MAX):
@@ -223,4 +241,6 @@ def _open(path: Path, *, read_only: bool) -> lmdb.Environment:
         except lmdb.Error as error:
             if error.code == errno.ENOSPC:
                 raise NoSpace(f"{path}: {error}") from error
+            if isinstance(error, _DAMAGE):
+                raise DamagedEnvironment(f"{path}: {error}") from error
             raise StoreError(f"{path}: {error}") from error

@@ -62,7 +62,8 @@ class Claim:
         self.refs_lmdb = path / "refs.lmdb"
         self.store_uuid = b""
         self.is_new = False
-        self.same_boot = False  # the last holder ran since this machine started: its page cache still stands
+        self.same_boot = False  # the last holder ran since this machine started
+        self.other_boot = False  # it ran before that: what the page cache holds now came from the disk
         self._lock_fd = -1
 
     def take_lock(self) -> None:
@@ -81,6 +82,7 @@ class Claim:
             raise Busy(f"{self.path}: the store is in use by {who}", hint="ask that process, or stop it")
         boot_id = self.disk.boot_id().hex()
         self.same_boot = len(holder) == 2 and holder[1] == boot_id
+        self.other_boot = len(holder) == 2 and holder[1] != boot_id
         if not self.read_only:
             # Same length each time: needs no block on a full disk.
             line = f"{os.getpid()} {boot_id}".ljust(_LOCK_BYTES - 1) + "\n"

@@ -2,10 +2,10 @@
 
 Format: keys of 32 bytes are object ids; their values are pack u32, offset of the record u64, bytes of
 header and payload u32.  Keys of 8 bytes, "pack" and a number (u32, big-endian), say how far a pack is
-indexed: bytes u64, records u32, sequence number of its newest REFS record u64, CRC-32 u32 of the
-20 bytes before.  A pack row is written in one transaction with its entries and only after the pack was
-synced up to there, so it also says what a power cut can't have touched.  An entry needs no checksum of
-its own: the record it leads to carries the id.
+indexed: bytes u64 (0: the pack is lost), records u32, sequence number of its newest REFS record u64, CRC-32
+u32 of the 20 bytes before.  A pack row is written in one transaction with its entries and only after the
+pack was synced up to there, so it also says what a power cut can't have touched.  An entry needs no
+checksum of its own: the record it leads to carries the id.  The key "format" says "1".
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pfs.objects.ids import ID_BYTES
-from pfs.store.environment import Environment, Transaction
+from pfs.store.environment import DamagedEnvironment, Environment, Transaction
 from pfs.store.packs import Place
 
 _PLACE: Final = struct.Struct("<IQI")
 _ROW: Final = struct.Struct("<QIQ")
 _ROW_PREFIX: Final = b"pack"
+_FORMAT_KEY: Final = b"format"
+_FORMAT: Final = b"1"
 _NUMBER: Final = struct.Struct(">I")
 _CHECKSUM: Final = struct.Struct("<I")
 # Entries read or written in one transaction: short enough for other readers, long enough to be cheap.
@@ -43,6 +45,18 @@ class ObjectIndex:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
 
+    def start(self) -> None:
+        """Make a new environment an index.  One that has no transaction yet might not open again."""
+
+        def change(transaction: Transaction) -> None:
+            transaction.put(_FORMAT_KEY, _FORMAT)
+
+        self.environment.write(change)
+
+    def count(self) -> int:
+        """Number of objects."""
+        return self.environment.entries() - len(self.rows()) - 1
+
     def find(self, object_id: bytes) -> Place | None:
         """Where an object is."""
         with self.environment.read() as transaction:
@@ -55,9 +69,13 @@ class ObjectIndex:
             return {object_id for object_id in object_ids if transaction.get(object_id) is not None}
 
     def rows(self) -> dict[int, PackRow]:
-        """All pack rows that are whole."""
+        """All pack rows that are whole.  DamagedEnvironment if this is no index of ours."""
         found = {}
         with self.environment.read() as transaction, transaction.cursor() as cursor:
+            if transaction.get(_FORMAT_KEY) != _FORMAT:
+                raise DamagedEnvironment(
+                    f"{self.environment.path}: no object index of format {_FORMAT.decode()}"
+                )
             alive = cursor.set_range(_ROW_PREFIX)
             while alive and cursor.key().startswith(_ROW_PREFIX):
                 key, value = cursor.item()
@@ -98,7 +116,7 @@ class ObjectIndex:
                 alive = cursor.set_range(key + b"\0") if key else cursor.first()
                 while alive and len(batch) < _READ_ENTRIES:
                     key, value = cursor.item()
-                    if not _is_row(key):
+                    if key != _FORMAT_KEY and not _is_row(key):
                         batch.append((key, _place(value) if len(key) == ID_BYTES else None))
                     alive = cursor.next()
             yield from batch

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pfs.disk import Disk
-from pfs.store.record import Read, place_seed
+from pfs.store.compression import decode
+from pfs.store.record import Read, Record, place_seed
 
 # Of the 1,024 descriptors that a process gets by default, the overlay needs most.
 DESCRIPTORS_MAX: Final = 64
@@ -77,6 +78,16 @@ class PackFiles:
             return self.disk.pread(descriptor.fd, length, offset)
         finally:
             self._give_back(descriptor)
+
+    def read_payload(self, number: int, record: Record) -> bytes:
+        """The verified payload of a record.  CorruptObject if it is damaged, OSError if it can't be read."""
+        stored = self.read(number, record.length, record.payload_offset)
+        where = self.where(number, record.offset)
+        return decode(record.kind, record.codec, record.object_id, stored, where)
+
+    def where(self, number: int, offset: int) -> str:
+        """A place in words."""
+        return f"{self.path(number).name} at {offset}"
 
     def reader(self, number: int) -> Read:
         """A function that reads this pack and gives zeros for what the disk can't read any more."""

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from pfs.disk import Disk
 from pfs.errors import CorruptObject, StoreError
-from pfs.objects.ids import Kind, object_id
+from pfs.objects.ids import Kind
 from pfs.store import environment
-from pfs.store.compression import decompress
-from pfs.store.environment import Environment
+from pfs.store.check import check_index
+from pfs.store.environment import DamagedEnvironment, Environment
 from pfs.store.layout import Claim, CleanMark
 from pfs.store.object_index import BATCH_ENTRIES, ObjectIndex, PackRow
 from pfs.store.pack_writer import PACK_BYTES, OpenPack
@@ -35,6 +36,9 @@ from pfs.store.record import (
 )
 from pfs.store.refs import ChangeSet, Refs, State, decode_changes
 
+# The open pack, those that wait for their sync, and one more.
+_UNSYNCED_PACKS_MAX: Final = 5
+
 
 class Recovered(NamedTuple):
     """What a store goes on with.  `notes`: what was found and done, in words; empty after a clean stop."""
@@ -48,26 +52,12 @@ class Recovered(NamedTuple):
 
 def recover(claim: Claim, files: PackFiles, *, pack_bytes: int = PACK_BYTES) -> Recovered:
     """Make a claimed store ready.  OSError, NoSpace and StoreError where that can't be done."""
-    return _Recovery(claim, files, pack_bytes).run()
-
-
-def read_record(files: PackFiles, pack: int, record: Record) -> bytes:
-    """The verified payload of a record.  CorruptObject if it is damaged."""
-    where = f"{files.path(pack).name} at {record.offset}"
-    stored = files.read(pack, record.length, record.payload_offset)
-    return decode_record(record.kind, record.codec, record.object_id, stored, where)
-
-
-def decode_record(kind: int, codec: int, wanted: bytes, stored: bytes, where: str) -> bytes:
-    """The payload that a record stores, if it is that of the wanted id.  CorruptObject otherwise."""
+    recovery = _Recovery(claim, files, pack_bytes)
     try:
-        payload = decompress(codec, stored)
-        matches = object_id(Kind(kind), payload) == wanted
-    except ValueError as error:
-        raise CorruptObject(wanted, where, str(error)) from error
-    if not matches:
-        raise CorruptObject(wanted, where)
-    return payload
+        return recovery.run()
+    except BaseException:
+        recovery.close()
+        raise
 
 
 def change_sets(files: PackFiles, notes: list[str]) -> list[ChangeSet]:
@@ -79,7 +69,7 @@ def change_sets(files: PackFiles, notes: list[str]) -> list[ChangeSet]:
         ):
             if isinstance(record, Record) and record.kind == Kind.REFS:
                 try:
-                    change_set = decode_changes(read_record(files, number, record))
+                    change_set = decode_changes(files.read_payload(number, record))
                 except CorruptObject as error:
                     notes.append(f"a change of refs is lost: {error}")
                 else:
@@ -96,9 +86,13 @@ class _Recovery:
         self._notes: list[str] = []
         self._mark: CleanMark | None = None
         self._clean = False
+        self._settled_is_known = False
         self._state = State()
         self._rows: dict[int, PackRow] = {}
-        self._short: set[int] = set()  # packs that lost their end: entries lead to where nothing may be put
+        self._environments: dict[Path, Environment] = {}
+        self._newest = 0
+        self._missing: set[int] = set()  # packs that are known and have no file
+        self._short: set[int] = set()  # packs that lost their end
 
     def run(self) -> Recovered:
         claim = self._claim
@@ -109,19 +103,27 @@ class _Recovery:
         refs = self._usable_refs(thorough=thorough)
         index = self._usable_index(thorough=thorough)
         self._clean = self._is_as_marked(index, refs)
+        self._settled_is_known = index is not None and refs is not None
         numbers = self._own_packs()
+        self._newest = max(numbers, default=0)
         if index is None:
             index, packs = self._rebuild_index(numbers)
         else:
             packs = self._read_tails(index, numbers)
+        if self._short or self._missing:
+            self._forget_lost(index)
         if refs is None:
-            refs = self._rebuild_refs()
-            self._state = refs.state()
+            refs = self._rebuild_refs(packs)
         packs = self._with_open_pack(packs)
         sequences = [pack.last_sequence for pack in packs] + [
             row.last_sequence for row in self._rows.values()
         ]
         return Recovered(index, refs, packs, max([self._state.sequence, *sequences]), self._notes)
+
+    def close(self) -> None:
+        """Close what was opened: an environment can't be opened twice in one process."""
+        for opened in self._environments.values():
+            opened.close()
 
     # The two LMDB environments
 
@@ -130,17 +132,15 @@ class _Recovery:
         damage = environment.find_damage(self._disk, path, thorough=thorough)
         if damage is None:
             try:
-                refs = Refs(Environment(self._disk, path, read_only=self._claim.read_only))
-            except StoreError as error:
-                damage = str(error)
-            else:
+                refs = Refs(self._opened(path))
                 problems = refs.find_damage()
                 if not problems:
                     self._state = refs.state()
                     return refs
-                refs.environment.close()
                 damage = "; ".join(problems)
-        self._to_be_rebuilt("refs.lmdb", damage)
+            except DamagedEnvironment as error:
+                damage = str(error)
+        self._to_be_rebuilt(path, damage)
         return None
 
     def _usable_index(self, *, thorough: bool) -> ObjectIndex | None:
@@ -148,64 +148,71 @@ class _Recovery:
         damage = environment.find_damage(self._disk, path, thorough=thorough)
         if damage is None:
             try:
-                index = ObjectIndex(Environment(self._disk, path, read_only=self._claim.read_only))
+                index = ObjectIndex(self._opened(path))
                 self._rows = index.rows()
-            except StoreError as error:
-                damage = str(error)
-            else:
                 return index
-        self._to_be_rebuilt("objects.lmdb", damage)
+            except DamagedEnvironment as error:
+                damage = str(error)
+        self._to_be_rebuilt(path, damage)
         return None
 
-    def _to_be_rebuilt(self, name: str, damage: str) -> None:
+    def _opened(self, path: Path) -> Environment:
+        """Open an environment; `close` closes it, should recovery end with an error."""
+        opened = Environment(self._disk, path, read_only=self._claim.read_only)
+        self._environments[path] = opened
+        return opened
+
+    def _to_be_rebuilt(self, path: Path, damage: str) -> None:
+        if path in self._environments:
+            self._environments.pop(path).close()
         if self._claim.read_only:
-            raise StoreError(
-                f"{self._claim.path / name}: {damage}", hint="open the store for writing once: it is rebuilt"
-            )
+            raise StoreError(f"{path}: {damage}", hint="open the store for writing once: it is rebuilt")
         if not self._claim.is_new:
-            self._notes.append(f"{name} was rebuilt from the packs: {damage}")
+            self._notes.append(f"{path.name} was rebuilt from the packs: {damage}")
 
     def _rebuild_index(self, numbers: list[int]) -> tuple[ObjectIndex, list[OpenPack]]:
-        last: list[OpenPack] = []
+        packs: list[OpenPack] = []
 
         def fill(env: Environment) -> None:
             index = ObjectIndex(env)
-            index.add({}, {})
+            index.start()
             batch: dict[bytes, Place] = {}
             rows: dict[int, PackRow] = {}
             for number in numbers:
                 pack = self._read_tail(number, last=number == numbers[-1])
                 if pack is None:
                     continue
-                if number == numbers[-1] and pack.end < self._pack_bytes:
-                    last.append(pack)
-                    continue
                 batch.update(pack.entries)
                 rows[number] = self._rows[number] = _row(pack)
+                packs[:] = [OpenPack(number, *self._rows[number])]
                 if len(batch) >= BATCH_ENTRIES:
                     index.add(batch, rows)
                     batch, rows = {}, {}
-            index.add(batch, rows)
+            if rows:
+                index.add(batch, rows)
 
         environment.build(self._disk, self._claim.objects_lmdb, fill)
-        return ObjectIndex(Environment(self._disk, self._claim.objects_lmdb)), last
+        return ObjectIndex(self._opened(self._claim.objects_lmdb)), packs
 
-    def _rebuild_refs(self) -> Refs:
+    def _rebuild_refs(self, packs: list[OpenPack]) -> Refs:
+        # All that was read is durable by now: its tails were synced, or it was closed properly.
+        durable_end = max([(pack.number, pack.end) for pack in packs], default=(0, 0))
         found = change_sets(self._files, self._notes)
-        environment.build(self._disk, self._claim.refs_lmdb, lambda env: Refs(env).fill(found))
-        return Refs(Environment(self._disk, self._claim.refs_lmdb))
+        environment.build(self._disk, self._claim.refs_lmdb, lambda env: Refs(env).fill(found, durable_end))
+        refs = Refs(self._opened(self._claim.refs_lmdb))
+        self._state = refs.state()
+        return refs
 
     # The packs
 
     def _own_packs(self) -> list[int]:
         """The packs of this store; what is missing or foreign is noted."""
         numbers = self._files.numbers()
-        expected = set(self._rows)
+        expected = {number for number, row in self._rows.items() if row.indexed_bytes}
         if self._state.durable_pack:
             expected.add(self._state.durable_pack)
-        self._notes += [
-            f"{self._files.path(number).name} is missing" for number in sorted(expected.difference(numbers))
-        ]
+        self._missing = expected.difference(numbers)
+        self._notes += [f"{self._files.path(number).name} is missing" for number in sorted(self._missing)]
         own = []
         for number in numbers:
             header = parse_pack_header(self._files.reader(number)(PACK_HEADER_BYTES, 0))
@@ -235,6 +242,27 @@ class _Recovery:
                 packs.append(pack)
         return packs
 
+    def _forget_lost(self, index: ObjectIndex) -> None:
+        """Remove entries that lead into what is lost, or putting the same bytes again would store nothing."""
+        if self._claim.read_only:
+            return
+        ends = {number: self._files.size(number) for number in self._files.numbers()}
+        lost: list[bytes] = []
+        count = 0
+        for finding in check_index(index, self._files, ends):
+            if finding.kind == "wrong_entry":
+                lost.append(finding.object_id)
+                count += 1
+            if len(lost) == BATCH_ENTRIES:
+                index.remove(lost)
+                lost.clear()
+        index.remove(lost)
+        # No bytes of them are indexed any more: should a pack come back, it is read from its beginning.
+        gone = {number: self._rows.get(number, PackRow(0, 0, 0)) for number in self._missing}
+        index.add({}, {number: PackRow(0, 0, row.last_sequence) for number, row in gone.items()})
+        if count:
+            self._notes.append(f"{count} objects were in it and are gone")
+
     def _settled(self, number: int) -> int:
         """Bytes of a pack that were synced for certain; 0 if nothing is known."""
         row = self._rows.get(number)
@@ -255,11 +283,12 @@ class _Recovery:
         pack = OpenPack(number, size, row.records, row.last_sequence)
         torn: list[Damage] = []
         read, seed = self._files.reader(number), self._files.seed(number)
-        for found in scan(read, seed, min(row.indexed_bytes, size), size, payloads=not self._clean):
+        start = min(max(row.indexed_bytes, PACK_HEADER_BYTES), size)
+        for found in scan(read, seed, start, size, payloads=not self._clean):
             if isinstance(found, Record):
                 if found.kind != VOID:
                     self._take(pack, found)
-            elif not self._clean and found.offset >= settled and (settled or (last and found.end == size)):
+            elif self._is_torn(found, settled, end_of_last=last and found.end == size):
                 torn.append(found)
             else:
                 self._notes.append(f"{name} at {found.offset}: {found.reason}")
@@ -267,12 +296,18 @@ class _Recovery:
             return self._mend(pack, torn, settled)
         return pack
 
+    def _is_torn(self, damage: Damage, settled: int, *, end_of_last: bool) -> bool:
+        """Whether a crash may have torn this; with LMDB lost that is assumed only at the very end."""
+        if self._clean or damage.offset < settled:
+            return False
+        return self._settled_is_known or settled > 0 or end_of_last
+
     def _take(self, pack: OpenPack, record: Record) -> None:
         place = Place(pack.number, record.offset, record.end - record.offset)
         pack.entries.setdefault(record.object_id, place)
         if record.kind == Kind.REFS:
             try:
-                changes = decode_changes(read_record(self._files, pack.number, record))
+                changes = decode_changes(self._files.read_payload(pack.number, record))
             except CorruptObject as error:
                 self._notes.append(str(error))
             else:
@@ -304,8 +339,9 @@ class _Recovery:
                 return None
             if not settled:
                 self._disk.pwrite(fd, pack_header(self._files.store_uuid, pack.number), 0)
-            for offset, stretch in self._stretches(fd, settled, pack.end):
-                self._disk.pwrite(fd, stretch, offset)
+            if not self._claim.other_boot and pack.number > self._newest - _UNSYNCED_PACKS_MAX:
+                for offset, stretch in self._stretches(fd, settled, pack.end):
+                    self._disk.pwrite(fd, stretch, offset)
             if pack.end > settled or torn:
                 self._disk.fdatasync(fd)
         finally:

@@ -19,10 +19,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from pfs.errors import StoreError
 from pfs.objects import codec
 from pfs.objects.ids import Kind
-from pfs.store.environment import Environment, Transaction
+from pfs.store.environment import DamagedEnvironment, Environment, Transaction
 
 _CHECKSUM_BYTES: Final = 8
 _OUR_KEY: Final = b"\0"
@@ -74,7 +73,7 @@ class Refs:
         self.environment = environment
 
     def get(self, key: bytes, /) -> bytes | None:
-        """The content of a key, or None.  StoreError if it is damaged."""
+        """The content of a key, or None.  DamagedEnvironment if it is damaged."""
         with self.environment.read() as transaction:
             value = transaction.get(key)
         return None if value is None else self._content(key, value)
@@ -107,7 +106,7 @@ class Refs:
         return key, self._content(key, value)
 
     def state(self) -> State:
-        """How far the table has come.  StoreError if that is damaged."""
+        """How far the table has come.  DamagedEnvironment if that is damaged."""
         with self.environment.read() as transaction:
             return self._state(transaction)
 
@@ -122,7 +121,7 @@ class Refs:
 
         self.environment.write(change)
 
-    def fill(self, change_sets: Iterable[ChangeSet]) -> None:
+    def fill(self, change_sets: Iterable[ChangeSet], durable_end: tuple[int, int]) -> None:
         """Fill a new table from the change sets of all REFS records, in order of their sequence numbers."""
 
         def change(transaction: Transaction) -> None:
@@ -130,7 +129,7 @@ class Refs:
             for found in change_sets:
                 checksum += _put(transaction, found.changes)
                 sequence = found.sequence
-            self._put_state(transaction, State(sequence, checksum=checksum % _SUM_LIMIT))
+            self._put_state(transaction, State(sequence, *durable_end, checksum % _SUM_LIMIT))
 
         self.environment.write(change)
 
@@ -147,7 +146,7 @@ class Refs:
                     damage.append(f"the value of {key!r} does not match its checksum")
             try:
                 state = self._state(transaction)
-            except StoreError as error:
+            except DamagedEnvironment as error:
                 return [*damage, str(error)]
         if not damage and checksum % _SUM_LIMIT != state.checksum:
             damage.append("keys are missing or came back: the sum of all checksums is wrong")
@@ -169,10 +168,9 @@ class Refs:
             raise self._damaged(key)
         return content
 
-    def _damaged(self, key: bytes) -> StoreError:
-        return StoreError(
-            f"{self.environment.path}: the value of {key!r} does not match its checksum",
-            hint="mount again: it is rebuilt from the packs",
+    def _damaged(self, key: bytes) -> DamagedEnvironment:
+        return DamagedEnvironment(
+            f"{self.environment.path}: the value of {key!r} does not match its checksum"
         )
 
 

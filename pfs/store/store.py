@@ -20,7 +20,7 @@ from pfs.objects.cache import NodeCache
 from pfs.objects.ids import Kind, object_id
 from pfs.store import check, layout, recovery
 from pfs.store.check import Finding
-from pfs.store.compression import PAYLOAD_BYTES_MAX
+from pfs.store.compression import PAYLOAD_BYTES_MAX, decode
 from pfs.store.keys import MAX_KEY_BYTES
 from pfs.store.layout import Claim, CleanMark
 from pfs.store.object_index import PackRow
@@ -115,6 +115,7 @@ class Store:
         self._search_lock = threading.Lock()
         self._searched = False
         self._doubtful = False
+        self.is_open = True
 
     @classmethod
     def open(
@@ -280,12 +281,11 @@ class Store:
     def statistics(self) -> Statistics:
         """Figures for `pfs status`."""
         ends = self._ends()
-        rows = self._index.rows()
         waiting = sum(len(pack.entries) for pack in [*self._writer.sealed(), self._writer.open_pack()])
         return Statistics(
             packs=len(ends),
             packs_bytes=sum(ends.values()),
-            objects=self._index.environment.entries() - len(rows) + waiting,
+            objects=self._index.count() + waiting,
             unsynced_bytes=self._writer.unsynced_bytes,
             cache_bytes=self._cache.size_bytes,
             failed=self.failed,
@@ -332,6 +332,7 @@ class Store:
 
     def close(self) -> None:
         """Make everything durable, index it, leave the clean mark.  NoSpace: closed, but not synced."""
+        self.is_open = False
         error: PfsError | None = None
         if self._thread is not None:
             try:
@@ -382,7 +383,7 @@ class Store:
         if record.kind != kind:
             raise CorruptObject(object_id, where, f"it is no {kind.name.lower()}")
         try:
-            return recovery.decode_record(kind, record.codec, object_id, raw[HEADER_BYTES:], where)
+            return decode(kind, record.codec, object_id, raw[HEADER_BYTES:], where)
         except CorruptObject:
             self._damaged.add(object_id)
             raise
@@ -399,14 +400,14 @@ class Store:
         if place is None:
             raise MissingObject(object_id)
         self._damaged.add(object_id)
-        where = f"{self._files.path(place.pack).name} at {place.offset}"
+        where = self._files.where(place.pack, place.offset)
         raise CorruptObject(object_id, where, "its record is damaged or gone")
 
     def _record_at(self, object_id: bytes, place: Place | None) -> tuple[Record, bytes, str] | None:
         """Header and bytes of an object's record if it is at a place."""
         if place is None:
             return None
-        where = f"{self._files.path(place.pack).name} at {place.offset}"
+        where = self._files.where(place.pack, place.offset)
         try:
             raw = self._files.read(place.pack, place.length, place.offset)
         except FileNotFoundError:
