@@ -137,15 +137,16 @@ class Environment:
         self._reserved_to = used + RESERVE_BYTES
 
     def _translated(self, error: lmdb.Error) -> PfsError:
-        full = error.code == errno.ENOSPC or isinstance(error, lmdb.MapFullError)
+        code = _code(error)
+        full = code == errno.ENOSPC or isinstance(error, lmdb.MapFullError)
         # A short write on a full disk comes out as EIO.
-        if error.code == errno.EIO:
+        if code == errno.EIO:
             full = self._disk.statvfs(self.path).f_bavail == 0
         if full:
             return NoSpace(f"{self.path}: {error}")
-        return StoreError(
-            f"{self.path}: {error}", hint="mount again: what is damaged is rebuilt from the packs"
-        )
+        if isinstance(error, _DAMAGE):
+            return DamagedEnvironment(f"{self.path}: {error}")
+        return StoreError(f"{self.path}: {error}")
 
 
 def find_damage(disk: Disk, path: Path, *, thorough: bool) -> str | None:
@@ -219,6 +220,11 @@ def _find_damage_in_metas(disk: Disk, fd: int, size: int) -> str | None:
     return None if size >= needed else f"{size} bytes where {needed} are needed"
 
 
+def _code(error: lmdb.Error) -> int:
+    """The errno or LMDB's number; 0 for what the binding itself refuses."""
+    return int(getattr(error, "code", 0))
+
+
 def _open(path: Path, *, read_only: bool) -> lmdb.Environment:
     map_bytes = _MAP_BYTES
     while True:
@@ -239,7 +245,7 @@ def _open(path: Path, *, read_only: bool) -> lmdb.Environment:
             if map_bytes < _MAP_BYTES_MIN:
                 raise StoreError(f"{path}: no address space for its map") from error
         except lmdb.Error as error:
-            if error.code == errno.ENOSPC:
+            if _code(error) == errno.ENOSPC:
                 raise NoSpace(f"{path}: {error}") from error
             if isinstance(error, _DAMAGE):
                 raise DamagedEnvironment(f"{path}: {error}") from error
