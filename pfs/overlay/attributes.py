@@ -49,7 +49,8 @@ def set_attributes(tree: WorkingTree, node: Node, change: Change) -> None:
     if change.mtime_ns is not None:
         in_file = files.set_mtime(tree, state, change.mtime_ns)
     try:
-        tree.journal.append(
+        tree.record(
+            node,
             Op.ATTRIBUTES,
             node.file_id,
             change.mode,
@@ -121,7 +122,7 @@ def remove_xattr(tree: WorkingTree, node: Node, name: bytes) -> None:
 def _record_xattr(tree: WorkingTree, node: Node, name: bytes, value: bytes | None) -> None:
     state = tree.touch(node)
     time_ns = tree.note_change()
-    tree.journal.append(Op.XATTR, node.file_id, name, value, time_ns)
+    tree.record(node, Op.XATTR, node.file_id, name, value, time_ns)
     apply_xattr(state, name, value, time_ns)
 
 

@@ -115,7 +115,10 @@ class Branches:
             journal.replaying = True
         else:
             journal.discard(branch.journal_generation)
-            replay.run()
+            replay.show()
+            if replay.records and not tree.generation.dirty:  # all came to nothing: nobody needs it again
+                repo.record_generation(branch.branch_id, tree.generation.number - 1)
+            replay.begin()
         self._repositories.file_ids.raise_to(replay.file_id_max + 1)
         self.replayed_records += replay.records
         return tree

@@ -7,9 +7,9 @@ the current generation is written to; a closed layer never changes again.
 
 A closed layer is cut from the front: once [0, cut_end) of what it shows is
 durable in chunks, `cut` shows it and the working bytes may be punched out.
-When all of it is, `done` replaces the layer.  Both are set by the cutter's
-thread *before* bytes go away, so a reader that finds them unchanged after its
-read has read the truth.
+`ready` is the whole of it as chunks that may not be durable yet; with the
+commit it becomes `done`, which replaces the layer.  `cut` and `done` are set on
+the whole stack *before* bytes go away: who finds them unchanged has read the truth.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Layer:
         "low",
         "mtime_ns",
         "number",
+        "ready",
         "size",
     )
 
@@ -60,6 +61,7 @@ class Layer:
         self.mtime_ns: int | None = None  # None: the working file's own
         self.cut: Committed | None = None
         self.cut_end = 0
+        self.ready: Committed | None = None
         self.done: Committed | None = None
 
 

@@ -24,6 +24,7 @@ from pfs.overlay.working import WorkingFiles
 from pfs.overlay.worktree import WorkingTree
 
 FILE_BYTES_MAX = 2**62  # offsets stay signed 64-bit in every layer below
+LOWER_BYTES_MAX = 64  # a LOWER record with its frame
 READ_TRIES_MAX = 8  # a reader that the cutter overtook plans again
 
 
@@ -33,19 +34,28 @@ def top_layer(tree: WorkingTree, node: Node, state: State, size: int, low: int) 
     Raises OSError; then the file is as it was.
     """
     content = state.content
-    if isinstance(content, Layer) and not content.closed and content.generation == tree.generation.number:
+    if isinstance(content, Layer) and _is_open(tree, node, content):
         return content
     layer = Layer(tree.next_layer, tree.generation.number, size, low, content)
     tree.next_layer += 1
     tree.working.create(layer)
     try:
-        tree.journal.append(Op.LAYER, node.file_id, layer.number, size, low)
+        tree.record(node, Op.LAYER, node.file_id, layer.number, size, low)
     except OSError:
         tree.working.remove(layer)
         raise
     state.content = layer
     state.mtime_ns = None
     return layer
+
+
+def _is_open(tree: WorkingTree, node: Node, layer: Layer) -> bool:
+    if layer.closed or layer.done is not None:
+        return False
+    if layer.generation == tree.generation.number:
+        return True
+    # what no name leads to is in no freeze to come
+    return not tree.is_linked(node) and not any(node.file_id in sealed.dirty for sealed in tree.sealed)
 
 
 def write(tree: WorkingTree, node: Node, offset: int, data: bytes) -> int:
@@ -58,12 +68,17 @@ def write(tree: WorkingTree, node: Node, offset: int, data: bytes) -> int:
     state = tree.touch(node)
     size = state.content.size
     layer = top_layer(tree, node, state, size, size)
-    tree.disk.pwrite(tree.working.fd(layer), data, offset)
-    if offset < layer.low:
-        stop = min(end, layer.low)
-        if not layer.dirty.covers(offset, stop):
-            tree.journal.append(Op.DIRTY, node.file_id, offset, stop)
-            layer.dirty.add(offset, stop)
+    try:
+        tree.disk.pwrite(tree.working.fd(layer), data, offset)
+        if offset < layer.low:
+            stop = min(end, layer.low)
+            if not layer.dirty.covers(offset, stop):
+                tree.record(node, Op.DIRTY, node.file_id, offset, stop)
+                layer.dirty.add(offset, stop)
+    except OSError:
+        if end > layer.size:  # what is past the end must be zeros when the file grows
+            tree.disk.truncate(tree.working.fd(layer), layer.size)
+        raise
     if end > layer.size:
         layer.size = end
     state.mtime_ns = None
@@ -80,11 +95,12 @@ def truncate(tree: WorkingTree, node: Node, size: int) -> None:
         raise failure(errno.EFBIG)
     state = tree.touch(node)
     before = state.content
+    tree.journal.reserve(LOWER_BYTES_MAX)  # once the bytes are gone the record must not fail
     layer = top_layer(tree, node, state, size, min(before.size, size))
     if layer is before:
         tree.disk.truncate(tree.working.fd(layer), size)
         if size < layer.low:
-            tree.journal.append(Op.LOWER, node.file_id, size)
+            tree.record(node, Op.LOWER, node.file_id, size)
             layer.low = size
             layer.dirty.clip(size)
         layer.size = size

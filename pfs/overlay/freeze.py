@@ -95,9 +95,9 @@ class Freezer:
                 continue
             if top.mtime_ns is None:
                 top.mtime_ns = self._cutter.working.stat_mtime_ns(top)
-            stack = layers(top)
-            top.done = self._cutter.cut(top)
-            finished.extend(stack)
+            if top.ready is None:  # else a commit that failed later had got so far
+                top.ready = self._cutter.cut(top)
+            finished.extend(layers(top))
         return finished
 
     # entries
@@ -109,7 +109,7 @@ class Freezer:
             for name, child in whole_delta(state).items():
                 if child == REMOVED:
                     edits.setdefault(name, None)
-            if state.removed and self._links:
+            if state.removed and state.link_row:
                 self._link_edits[link_key(file_id)] = None
             return
         entry = self._entry(file_id, state)
@@ -211,8 +211,10 @@ class Freezer:
             way.append(at)
             state = self._sealed.dirty.get(at)
             located = self._sealed.located.get(at)
-            if located is None or located[0] == 0 or (state is not None and state.removed):
+            if state is not None and state.removed:
                 return []
+            if located is None:
+                raise CorruptObject(b"", "the overlay", f"nothing says where directory {at} is")
             at = located[0]
         depth = depths[at]
         for step in reversed(way):
@@ -275,5 +277,7 @@ class Freezer:
 
 def _committed(content: Content) -> Committed:
     content = resolve(content)
-    assert isinstance(content, Committed)
+    if isinstance(content, Layer):
+        assert content.ready is not None
+        return content.ready
     return content

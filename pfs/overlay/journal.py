@@ -44,16 +44,20 @@ class Op(enum.IntEnum):
     LOCATE = 1  # file id, parent, name: where a committed inode is, before it changes
     CREATE = 2  # parent, name, file id, type, mode, uid, gid, time_ns, target, xattrs
     REMOVE = 3  # parent, name, file id, time_ns
-    RENAME = 4  # old parent, old name, new parent, new name, exchange, time_ns
+    RENAME = 4  # old parent, old name, new parent, new name, exchange, time_ns, unsynced files that replace
     LINK = 5  # file id, parent, name, time_ns
-    ATTRIBUTES = 6  # file id, mode, uid, gid, mtime_ns, atime_ns, ctime_ns, in_file
+    ATTRIBUTES = 6  # file id, mode, uid, gid, mtime_ns, atime_ns, ctime_ns
     XATTR = 7  # file id, name, value or nil, ctime_ns
     LAYER = 8  # file id, layer number, size, low: a new working file on top
     DIRTY = 9  # file id, start, end: bytes below low that the working file holds now
     LOWER = 10  # file id, size: an unfrozen top was truncated
-    CLOSED = 11  # layer number, size, mtime_ns: written before the file is punched
-    CUT = 12  # layer number, end, content, height, size: [0, end) is durable in chunks
-    MARK = 13  # file id, size, sequence number: the working files of F are durable to there
+    CUT = 11  # layer numbers from the top, end, content, height, size, the top's size and mtime_ns: see below
+    MARK = 12  # file id, size, sequence number, mtime_ns: the working files of F are durable to there
+    LOST = 13  # file id, sequence number: the sync of F's working files failed
+
+
+# CUT: what the stack of these layers shows of [0, end) is durable in chunks, and their working bytes may be
+# gone.  Written and durable before they are punched; whatever else of a journal is believed, it is.
 
 
 class Journal:
@@ -77,7 +81,7 @@ class Journal:
         self._end = 0
         self._filled = 0
         self._fill_step = FIRST_FILL_BYTES
-        self._unsynced: list[int] = []
+        self._unsynced: dict[int, int] = {}  # older generations to be synced with the next sync: descriptors
         self._new_name = False
 
     @property
@@ -99,7 +103,7 @@ class Journal:
             self._disk.unlink(segment_path(self.directory, generation))
             raise
         if self._fd >= 0:
-            self._unsynced.append(self._fd)
+            self._unsynced[self.generation] = self._fd
         self._fd = fd
         self._end, self._filled = _HEADER.size, FIRST_FILL_BYTES
         self._fill_step = FIRST_FILL_BYTES
@@ -118,12 +122,24 @@ class Journal:
             self._fill(end + _FRAME.size)
         self._disk.pwrite(self._fd, frame, self._end)
         self._end = end
+        self._filled = max(self._filled, end)
         self.sequence = number
         return number
 
+    def reserve(self, length: int) -> None:
+        """Make sure that a disk that is full does not keep out the next `length` bytes.  Raises OSError."""
+        needed = self._end + length + 2 * _FRAME.size
+        if not self.replaying and needed > self._filled:
+            self._disk.pwrite(self._fd, bytes(needed - self._filled), self._filled)
+            self._filled = needed
+
+    def adopt(self, generation: int) -> None:
+        """Let the next sync make an older file durable, too: a daemon that was killed left it unsynced."""
+        self._unsynced[generation] = self._disk.open(segment_path(self.directory, generation))
+
     def begin_sync(self) -> JournalSync:
         """What has to be made durable now; pass it to `JournalSync.run` in a thread, then to `end_sync`."""
-        fds = [*self._unsynced, self._fd]
+        fds = [*self._unsynced.values(), self._fd]
         return JournalSync(
             self._disk,
             [self._disk.duplicate(fd) for fd in fds],
@@ -138,23 +154,27 @@ class Journal:
         self.synced_sequence = max(self.synced_sequence, done.sequence)
         if done.generation == self.generation:
             self._new_name = False
-        for fd in done.older:
-            if fd in self._unsynced:
-                self._unsynced.remove(fd)
-                self._disk.close(fd)
+        for generation in done.older:
+            self._close_older(generation)
 
     def discard(self, generation: int) -> None:
         """Remove the files of all generations up to `generation`: a durable batch covers them."""
         for number in segments(self._disk, self.directory):
             if number <= generation and number != self.generation:
                 self._disk.unlink(segment_path(self.directory, number))
+                self._close_older(number)
 
     def close(self) -> None:
         """Close the files; nothing is synced."""
-        for fd in [*self._unsynced, self._fd]:
+        for fd in [*self._unsynced.values(), self._fd]:
             if fd >= 0:
                 self._disk.close(fd)
-        self._unsynced, self._fd = [], -1
+        self._unsynced, self._fd = {}, -1
+
+    def _close_older(self, generation: int) -> None:
+        fd = self._unsynced.pop(generation, None)
+        if fd is not None:
+            self._disk.close(fd)
 
     def _fill(self, needed: int) -> None:
         """Write zeros ahead; where the disk is full the record itself may still fit."""
@@ -163,7 +183,7 @@ class Journal:
         try:
             self._disk.pwrite(self._fd, bytes(target - self._filled), self._filled)
         except OSError:
-            self._filled = max(self._filled, needed)
+            self._fill_step = FIRST_FILL_BYTES
         else:
             self._filled = target
 
@@ -202,9 +222,12 @@ class JournalSync:
 class Segment:
     """One journal file as read back: its header and its whole records."""
 
-    def __init__(self, generation: int, boot_id: bytes, records: list[tuple[int, list[Any]]]) -> None:
+    def __init__(
+        self, generation: int, boot_id: bytes, first: int, records: list[tuple[int, list[Any]]]
+    ) -> None:
         self.generation = generation
         self.boot_id = boot_id
+        self.first = first  # number of the first record, were there one
         self.records = records
 
 
@@ -221,7 +244,7 @@ def segments(disk: Disk, directory: Path) -> list[int]:
 def read_segment(disk: Disk, directory: Path, branch_id: int, generation: int) -> Segment | None:
     """Read one file back up to its torn tail; None where not even the header was written.
 
-    Raises StoreError if the header is of another branch or format.
+    Raises StoreError if the header is damaged, or of another branch or format.
     """
     path = segment_path(directory, generation)
     raw = disk.read_file(path)
@@ -229,10 +252,10 @@ def read_segment(disk: Disk, directory: Path, branch_id: int, generation: int) -
         return None
     magic, branch, number, first, boot_id, _, checksum = _HEADER.unpack_from(raw)
     if checksum != zlib.crc32(raw[: _HEADER.size - 4]):
-        return None
+        raise StoreError(f"{path}: its header is damaged")
     if magic != MAGIC or branch != branch_id or number != generation:
         raise StoreError(f"{path}: not the journal of branch {branch_id}, generation {generation}")
-    return Segment(generation, boot_id, list(_records(raw, first)))
+    return Segment(generation, boot_id, first, list(_records(raw, first)))
 
 
 def _records(raw: bytes, expected: int) -> Iterator[tuple[int, list[Any]]]:

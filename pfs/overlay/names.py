@@ -154,16 +154,23 @@ def rename(
     for touched in (old_parent, new_parent, node, other):
         if touched is not None:
             tree.touch(touched)
+    installed = _installed(tree, node, other, exchange)
     time_ns = tree.note_change()
-    tree.journal.append(
-        Op.RENAME, old_parent.file_id, old_name, new_parent.file_id, new_name, exchange, time_ns
+    sequence = tree.journal.append(
+        Op.RENAME,
+        old_parent.file_id,
+        old_name,
+        new_parent.file_id,
+        new_name,
+        exchange,
+        time_ns,
+        [moved.file_id for moved in installed],
     )
     apply_rename(tree, old_parent, old_name, new_parent, new_name, exchange, time_ns)
+    for moved in installed:
+        tree.installed[moved.file_id] = moved, sequence
     if other is not None:
         tree.release_if_unused(other)
-        _mark_installed(tree, node)
-        if exchange:
-            _mark_installed(tree, other)
 
 
 def apply_rename(
@@ -260,8 +267,14 @@ def _relink(
     tree.generation.located[node.file_id] = new
 
 
-def _mark_installed(tree: WorkingTree, node: Node) -> None:
-    """A file renamed over another has to be durable before the rename is."""
-    state = node.state
-    if state is not None and layers(state.content) and node.file_id in tree.unsynced:
-        tree.installed[node.file_id] = node
+def _installed(tree: WorkingTree, node: Node, other: Node | None, exchange: bool) -> list[Node]:
+    """The files that take another one's name and have to be durable before the rename is."""
+    if other is None:
+        return []
+    return [
+        moved
+        for moved in ([node, other] if exchange else [node])
+        if (moved.file_id in tree.unsynced or moved in tree.syncing)
+        and moved.state is not None
+        and layers(moved.state.content)
+    ]

@@ -79,7 +79,7 @@ class State:
         self.xattrs: dict[bytes, bytes] = {}
         self.origin: tuple[bytes, int] | None = None
         self.links: tuple[tuple[int, bytes], ...] = ()
-        self.link_row = False  # the committed links tree has a row for this inode
+        self.link_row = False  # the committed links tree has a row (may have one: a directory) for this inode
         self.delta: dict[bytes, int] = {}
         self.older: State | None = None
         self.removed = False  # a directory that no name leads to

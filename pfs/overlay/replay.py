@@ -1,17 +1,17 @@
 """Reading a branch's journal back: the working tree as it was, after a clean stop, a kill or a power cut.
 
-Killed (the boot id is ours): everything that was written is there, and every
-record counts.  After a reboot only synced bytes are there, so of each file's
-LAYER, DIRTY and LOWER records only those up to its last MARK of that boot count;
-without one the old bytes show.  A name that was renamed over another one before
-its bytes were marked ends what is replayed of that boot: the records before it
-are a state that was.  Replaying twice gives the same.
+Killed (the boot id is ours): all that was written is there, and every record
+counts.  After a reboot only synced bytes are, so of each file's LAYER, DIRTY and
+LOWER records only those up to its last MARK of that boot count; without one the
+old bytes show.  A file that was renamed over another one and not marked since
+ends what is replayed of that boot, and so does a gap in the numbers: what is
+before it is a state that was, and holds all that was ever synced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pfs.errors import StoreError
 from pfs.overlay import attributes, names
@@ -25,35 +25,52 @@ class _UnsafeError(Exception):
     """The rest of this boot's records builds on bytes that a power cut took."""
 
 
+class _Mark(NamedTuple):
+    size: int
+    sequence: int
+    mtime_ns: int
+
+
+class _Cut(NamedTuple):
+    end: int
+    content: Committed
+    size: int
+    mtime_ns: int | None
+
+
 class Replay:
     """Applies the records of a branch's journal to a fresh working tree, once."""
 
     def __init__(self, tree: WorkingTree, base_generation: int = 0) -> None:
         self._tree = tree
         self._base_generation = base_generation
-        self._marks: dict[tuple[bytes, int], tuple[int, int]] = {}
+        self._marks: dict[tuple[bytes, int], _Mark] = {}
+        self._lost: dict[tuple[bytes, int], int] = {}
+        self._cuts: dict[tuple[bytes, int], _Cut] = {}
         self._layers: dict[int, tuple[Layer, int, bytes]] = {}
         self._unmarked: set[int] = set()
-        self._segment = Segment(0, b"", [])
+        self._segment = Segment(0, b"", 0, [])
         self._number = 0
         self.records = 0
         self.file_id_max = 0
         self.cut_short = False
 
-    def run(self) -> None:
-        """Apply everything after the tree's base, and begin a new generation.
-
-        Raises StoreError where the journal contradicts the base, OSError.
-        """
+    def begin(self) -> None:
+        """Remove what nobody needs and begin a new generation, after `show`.  Raises OSError."""
         tree, journal = self._tree, self._tree.journal
-        self.show()
         self._remove_leftovers()
         if not tree.generation.dirty:
             journal.discard(tree.generation.number - 1)
         journal.start(tree.generation.number)
+        for generation in segments(tree.disk, journal.directory):
+            if generation != tree.generation.number:
+                journal.adopt(generation)
 
     def show(self) -> None:
-        """Apply the records in order; nothing is written.  Raises StoreError, OSError."""
+        """Apply the records after the tree's base, in order; nothing is written.
+
+        Raises StoreError where the journal contradicts the base, OSError.
+        """
         tree, journal = self._tree, self._tree.journal
         found = self._read()
         tree.generation = Generation(
@@ -81,16 +98,49 @@ class Replay:
     def _read(self) -> list[Segment]:
         tree, journal = self._tree, self._tree.journal
         found: list[Segment] = []
-        for generation in segments(tree.disk, journal.directory):
+        for index, generation in enumerate(segments(tree.disk, journal.directory)):
             segment = read_segment(tree.disk, journal.directory, tree.branch_id, generation)
             if segment is None:
                 continue
-            found.append(segment)
-            for number, record in segment.records:
-                journal.sequence = max(journal.sequence, number)
-                if record[0] == Op.MARK:
-                    self._marks[segment.boot_id, record[1]] = (record[3], record[2])
+            if index == 0:
+                journal.sequence = segment.first - 1
+            if segment.first == journal.sequence + 1:
+                found.append(segment)
+                for number, record in segment.records:
+                    journal.sequence = number
+                    self._look_ahead(segment.boot_id, record)
+            elif segment.boot_id == journal.boot_id:
+                raise StoreError(
+                    f"journal of branch {tree.branch_id}: records before {segment.first} are lost"
+                )
+            else:  # those before were not on the disk yet, so nobody was told that these are
+                self._look_ahead_numbers(segment)
         return found
+
+    def _look_ahead(self, boot_id: bytes, record: list[Any]) -> None:
+        """Gather what has to be known before earlier records are applied."""
+        op = record[0]
+        if op == Op.MARK:
+            self._marks[boot_id, record[1]] = _Mark(*record[2:])
+        elif op == Op.LOST:
+            self._lost[boot_id, record[1]] = record[2]
+        elif op == Op.CUT:
+            numbers, end, content, height, cut_size, size, mtime_ns = record[1:]
+            cut = _Cut(end, Committed(content, height, cut_size), size, mtime_ns)
+            for number in numbers:
+                self._cuts[boot_id, number] = cut if number == numbers[0] else cut._replace(mtime_ns=None)
+        self._look_ahead_number(record)
+
+    def _look_ahead_numbers(self, segment: Segment) -> None:
+        for _, record in segment.records:
+            self._look_ahead_number(record)
+
+    def _look_ahead_number(self, record: list[Any]) -> None:
+        """Numbers that were given out are not given out again, even where their records do not count."""
+        if record[0] == Op.LAYER:
+            self._tree.next_layer = max(self._tree.next_layer, record[2] + 1)
+        elif record[0] == Op.CREATE:
+            self.file_id_max = max(self.file_id_max, record[3])
 
     def _apply(self, record: list[Any]) -> None:
         op, *fields = record
@@ -111,7 +161,7 @@ class Replay:
         if boot_id == self._tree.journal.boot_id:
             return True
         marked = self._marks.get((boot_id, file_id))
-        if marked is not None and self._number <= marked[0]:
+        if marked is not None and self._number <= marked.sequence:
             return True
         self._unmarked.add(file_id)
         return False
@@ -134,7 +184,6 @@ class Replay:
         xattrs: list[tuple[bytes, bytes]],
     ) -> None:
         above = self._node(parent)
-        self.file_id_max = max(self.file_id_max, file_id)
         names.apply_create(
             self._tree, above, name, file_id, kind, mode, uid, gid, time_ns, target, dict(xattrs)
         )
@@ -145,7 +194,14 @@ class Replay:
         self._tree.release_if_unused(node)
 
     def _rename(
-        self, old_parent: int, old_name: bytes, new_parent: int, new_name: bytes, exchange: bool, time_ns: int
+        self,
+        old_parent: int,
+        old_name: bytes,
+        new_parent: int,
+        new_name: bytes,
+        exchange: bool,
+        time_ns: int,
+        installed: list[int],
     ) -> None:
         tree = self._tree
         source, destination = self._node(old_parent), self._node(new_parent)
@@ -153,11 +209,23 @@ class Replay:
         other = tree.lookup(destination, new_name)
         if moved is None:
             raise StoreError(f"journal of branch {tree.branch_id}: {old_name!r} to be renamed is not there")
-        if other is not None and moved.file_id in self._unmarked:
-            raise _UnsafeError
+        if other is not None:
+            self._check_installed({*installed, *self._unmarked & {moved.file_id}})
         names.apply_rename(tree, source, old_name, destination, new_name, exchange, time_ns)
         if other is not None:
             tree.release_if_unused(other)
+
+    def _check_installed(self, file_ids: set[int]) -> None:
+        """After a reboot a file that has taken another one's name must have been marked since."""
+        tree, boot_id = self._tree, self._segment.boot_id
+        for file_id in file_ids:
+            if boot_id == tree.journal.boot_id:
+                tree.installed[file_id] = self._node(file_id), self._number
+                continue
+            marked = self._marks.get((boot_id, file_id))
+            known = max(0 if marked is None else marked.sequence, self._lost.get((boot_id, file_id), 0))
+            if known < self._number:
+                raise _UnsafeError
 
     def _link(self, file_id: int, parent: int, name: bytes, time_ns: int) -> None:
         names.apply_link(self._tree, self._node(file_id), self._node(parent), name, time_ns)
@@ -169,7 +237,6 @@ class Replay:
         attributes.apply_xattr(self._tree.touch(self._node(file_id)), name, value, ctime_ns)
 
     def _layer(self, file_id: int, number: int, size: int, low: int) -> None:
-        self._tree.next_layer = max(self._tree.next_layer, number + 1)
         if not self._counts(file_id):
             return
         state = self._tree.touch(self._node(file_id))
@@ -196,38 +263,29 @@ class Replay:
             layer.low = min(layer.low, size)
             layer.dirty.clip(size)
 
-    def _closed(self, number: int, size: int, mtime_ns: int) -> None:
-        if number in self._layers:
-            layer = self._layers[number][0]
-            layer.size, layer.mtime_ns = size, mtime_ns
-
-    def _cut(self, number: int, end: int, content: bytes, height: int, size: int) -> None:
-        if number in self._layers:
-            layer = self._layers[number][0]
-            layer.cut, layer.cut_end = Committed(content, height, size), end
-
-    def _mark(self, file_id: int, size: int, sequence: int) -> None:
-        """Marks were gathered before the first record was applied."""
+    def _known(self, *_fields: Any) -> None:
+        """Gathered before the first record was applied."""
 
     def _settle(self) -> None:
-        """Take sizes from the working files."""
+        """Take sizes and times from the working files, and show what was cut of them."""
         tree = self._tree
         for layer, file_id, boot_id in self._layers.values():
-            path = tree.working.path(layer)
-            if layer.mtime_ns is not None:
-                layer.closed = True
-                continue
             try:
-                size = tree.disk.stat(path).st_size
+                status = tree.disk.stat(tree.working.path(layer))
+                layer.size, mtime_ns = status.st_size, status.st_mtime_ns
             except FileNotFoundError:
-                size = 0
-                layer.mtime_ns = tree.now_ns()
+                layer.size, layer.mtime_ns = 0, tree.now_ns()
+            cut = self._cuts.get((boot_id, layer.number))
             if boot_id != tree.journal.boot_id:
                 layer.closed = True
-                marked = self._marks.get((boot_id, file_id))
-                size = size if marked is None else min(size, marked[1])
-            layer.size = size
-            layer.low = min(layer.low, size)
+                marked = self._marks[boot_id, file_id]
+                layer.size, layer.mtime_ns = min(layer.size, marked.size), marked.mtime_ns
+            elif cut is not None:
+                layer.closed, layer.mtime_ns = True, cut.mtime_ns or mtime_ns
+            if cut is not None:
+                layer.cut, layer.cut_end = cut.content, cut.end
+                layer.size = max(layer.size, cut.end)
+            layer.low = min(layer.low, layer.size)
             layer.dirty.clip(layer.low)
         for node in self._own_nodes():
             if node.state is not None and layers(node.state.content):
@@ -266,7 +324,7 @@ _ACTIONS: dict[int, Callable[..., None]] = {
     Op.LAYER: Replay._layer,
     Op.DIRTY: Replay._dirty,
     Op.LOWER: Replay._lower,
-    Op.CLOSED: Replay._closed,
-    Op.CUT: Replay._cut,
-    Op.MARK: Replay._mark,
+    Op.CUT: Replay._known,
+    Op.MARK: Replay._known,
+    Op.LOST: Replay._known,
 }

@@ -4,7 +4,8 @@ A file's fsync makes every earlier record of the journal durable, also those of
 files whose bytes are not.  So a MARK record says of each synced file up to which
 record it is; after a reboot, replay trusts nothing else about its bytes.  A file
 renamed over another is synced before any sync of the journal (`pending`
-includes it), or a power cut would leave the name with nothing behind it.
+includes it until it is marked), or a power cut would leave the name with nothing
+behind it; where its sync fails, LOST says that nothing better will come.
 Three steps, because only the middle one may block: plan on the loop, run in a
 thread, finish on the loop.
 """
@@ -28,70 +29,127 @@ class FileSync:
     """Working files to be made durable, and what may be said of them afterwards."""
 
     sequence: int
+    created: int
     nodes: list[Node] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    mtimes_ns: list[int] = field(default_factory=list)
     paths: list[list[Path]] = field(default_factory=list)
     directory: Path | None = None
-    failed: list[int] = field(default_factory=list)
+    failed: set[int] = field(default_factory=set)
+    error: OSError | None = None  # why nothing may be said
+    names_lost: bool = False
 
 
 def pending(tree: WorkingTree, node: Node | None, *, everything: bool = False) -> list[Node]:
-    """The files that a sync of `node` (of all, with `everything`) has to bring to the disk first."""
-    wanted = dict(tree.unsynced) if everything else dict(tree.installed)
-    if node is not None and node.file_id in tree.unsynced:
-        wanted[node.file_id] = node
-    return list(wanted.values())
+    """The files that a sync of `node` (of all, with `everything`) has to bring to the disk first.
+
+    Those whose sync is under way for somebody else are among them: it has to be waited for.
+    """
+    wanted = {node: None for node, _ in tree.installed.values()}
+    if everything:
+        wanted |= dict.fromkeys(tree.unsynced.values()) | dict.fromkeys(tree.syncing)
+    elif node is not None and (node.file_id in tree.unsynced or node in tree.syncing):
+        wanted[node] = None
+    return list(wanted)
 
 
 def plan(tree: WorkingTree, nodes: list[Node]) -> FileSync:
     """Take the files out of the unsynced set; a write that comes meanwhile puts its file back."""
-    todo = FileSync(tree.journal.sequence)
+    todo = FileSync(tree.journal.sequence, tree.working.created)
     for node in nodes:
-        tree.unsynced.pop(node.file_id, None)
-        tree.installed.pop(node.file_id, None)
         if node.state is None:
+            tree.unsynced.pop(node.file_id, None)
+            tree.installed.pop(node.file_id, None)
             continue
-        stack = [layer for layer in layers(node.state.content) if layer.done is None]
         todo.nodes.append(node)
         todo.sizes.append(node.state.content.size)
-        todo.paths.append([tree.working.path(layer) for layer in stack])
-    if tree.working.created:
+        todo.mtimes_ns.append(tree.mtime_ns(node.state))
+        todo.paths.append([tree.working.path(layer) for layer in layers(node.state.content)])
+    for node in todo.nodes:
+        tree.unsynced.pop(node.file_id, None)
+        tree.syncing[node] = tree.syncing.get(node, 0) + 1
+    if tree.working.named < todo.created:
         todo.directory = tree.working.directory
-        tree.working.created = False
     return todo
 
 
 def run(disk: Disk, todo: FileSync) -> None:
-    """Sync each file, or the whole file system where they are many.  In a thread; failures are noted."""
-    if len(todo.nodes) >= SYNCFS_FILES_MIN and todo.directory is not None:
-        fd = disk.open_read(todo.directory)
-        try:
-            disk.syncfs(fd)
-        except OSError:
-            todo.failed = list(range(len(todo.nodes)))
-        finally:
-            disk.close(fd)
-        return
-    for number, paths in enumerate(todo.paths):
-        for path in paths:
-            try:
-                fd = disk.open_read(path)
-            except FileNotFoundError:
-                continue  # its bytes are in chunks by now
-            try:
-                disk.fdatasync(fd)
-            except OSError:
-                todo.failed.append(number)
-            finally:
-                disk.close(fd)
+    """Sync each file, or the whole file system where they are many.  In a thread; raises nothing."""
+    try:
+        if len(todo.nodes) >= SYNCFS_FILES_MIN and todo.directory is not None:
+            _sync_file_system(disk, todo, todo.directory)
+            return
+        for number, paths in enumerate(todo.paths):
+            for path in paths:
+                _sync_file(disk, todo, number, path)
+    except OSError as error:
+        todo.error = error
+    else:
+        _sync_names(disk, todo)
+
+
+def _sync_file_system(disk: Disk, todo: FileSync, directory: Path) -> None:
+    fd = disk.open_read(directory)
+    try:
+        disk.syncfs(fd)
+    except OSError:
+        todo.failed.update(range(len(todo.nodes)))
+    finally:
+        disk.close(fd)
+
+
+def _sync_file(disk: Disk, todo: FileSync, number: int, path: Path) -> None:
+    try:
+        fd = disk.open_read(path)
+    except FileNotFoundError:
+        return  # its bytes are in a durable commit by now, or nobody wants them any more
+    try:
+        disk.fdatasync(fd)
+    except OSError:
+        todo.failed.add(number)
+    finally:
+        disk.close(fd)
+
+
+def _sync_names(disk: Disk, todo: FileSync) -> None:
     if todo.directory is not None:
-        disk.sync_directory(todo.directory)
+        try:
+            disk.sync_directory(todo.directory)
+        except OSError as error:
+            todo.error, todo.names_lost = error, True
 
 
 def finish(tree: WorkingTree, todo: FileSync) -> None:
-    """Mark what is durable now; a file whose sync failed answers EIO until it is rewritten."""
-    for number in todo.failed:
-        tree.failed.add(todo.nodes[number].file_id)
-    for number, node in enumerate(todo.nodes):
-        if number not in todo.failed:
-            tree.journal.append(Op.MARK, node.file_id, todo.sizes[number], todo.sequence)
+    """Mark what is durable now; a file whose sync failed answers EIO until it is rewritten.
+
+    Raises OSError where nothing could be synced or said; then the files stay unsynced.
+    """
+    for node in todo.nodes:
+        tree.syncing[node] -= 1
+        if not tree.syncing[node]:
+            del tree.syncing[node]
+    try:
+        if todo.names_lost:
+            tree.broken = f"the names of its working files can't be made durable: {todo.error}"
+        if todo.error is not None:
+            raise todo.error
+        for number, node in enumerate(todo.nodes):
+            _mark(tree, todo, number, node)
+    except OSError:
+        for node in todo.nodes:
+            if node.state is not None:
+                tree.unsynced.setdefault(node.file_id, node)
+        raise
+    if todo.directory is not None:
+        tree.working.named = max(tree.working.named, todo.created)
+
+
+def _mark(tree: WorkingTree, todo: FileSync, number: int, node: Node) -> None:
+    if number in todo.failed:
+        tree.failed.add(node.file_id)
+        tree.journal.append(Op.LOST, node.file_id, todo.sequence)
+    else:
+        tree.journal.append(Op.MARK, node.file_id, todo.sizes[number], todo.sequence, todo.mtimes_ns[number])
+    installed = tree.installed.get(node.file_id)
+    if installed is not None and installed[1] <= todo.sequence:
+        del tree.installed[node.file_id]

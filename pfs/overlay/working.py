@@ -24,7 +24,8 @@ class WorkingFiles:
         self._disk = disk
         self.directory = directory
         self._fds: OrderedDict[int, int] = OrderedDict()
-        self.created = False
+        self.created = 0  # files made so far, and how many of them have a durable name
+        self.named = -1
 
     def path(self, layer: Layer) -> Path:
         """The file of a layer."""
@@ -41,7 +42,7 @@ class WorkingFiles:
             self._disk.close(fd)
             self._disk.unlink(path)
             raise
-        self.created = True
+        self.created += 1
         self._keep(layer.number, fd)
         return fd
 

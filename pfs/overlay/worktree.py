@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pfs.disk import Disk
 from pfs.errors import ReadOnly
@@ -64,9 +65,9 @@ class WorkingTree(Tree):
         self.root.state = state_of_entry(root, readers.store)
         self.changed_ns = 0
         self.next_layer = 1
-        # what a journal sync has to bring to the disk first or may mark afterwards
-        self.unsynced: dict[int, Node] = {}
-        self.installed: dict[int, Node] = {}
+        self.unsynced: dict[int, Node] = {}  # files written to since their last sync began
+        self.syncing: dict[Node, int] = {}  # files whose syncs are under way, and how many
+        self.installed: dict[int, tuple[Node, int]] = {}  # taken another's name by that record, unmarked
         self.failed: set[int] = set()
         self.broken = ""  # why the branch has turned read-only
         self._orphans: list[Node] = []
@@ -85,8 +86,10 @@ class WorkingTree(Tree):
         row = None
         if self.links and entry.type != FileType.DIRECTORY:
             row = self.readers.links.get(self.links, link_key(node.file_id))
-        if row is None:
-            state.links = ((node.parent, node.name),) if entry.type != FileType.DIRECTORY else ()
+        if entry.type == FileType.DIRECTORY:
+            state.link_row = True
+        elif row is None:
+            state.links = ((node.parent, node.name),)
         else:
             state.links = row.names
             state.link_row = True
@@ -110,8 +113,14 @@ class WorkingTree(Tree):
             state = state.fork()
         state.generation = generation.number
         node.state = state
-        generation.dirty[node.file_id] = state
+        if self.is_linked(node):
+            generation.dirty[node.file_id] = state
         return state
+
+    def record(self, node: Node, *record: Any) -> None:
+        """Journal a change of an inode, unless no name leads to it: such a one is gone after a restart."""
+        if self.is_linked(node):
+            self.journal.append(*record)
 
     def locate(self, node: Node) -> None:
         """Journal where a node and the directories above it are, once a generation."""
@@ -273,6 +282,7 @@ class WorkingTree(Tree):
         self.nodes.pop(node.file_id, None)
         self.unsynced.pop(node.file_id, None)
         self.installed.pop(node.file_id, None)
+        self.failed.discard(node.file_id)
         if state is None:
             return
         if not state.link_row:
@@ -324,15 +334,18 @@ class WorkingTree(Tree):
 
     def absorb_state(self, file_id: int, state: State) -> None:
         """A sealed state is committed now: an inode that did not change since is clean again."""
-        link_row = len(state.links) > 1
+        link_row = len(state.links) > 1 or state.type == FileType.DIRECTORY
         for later in self.sealed:
             if file_id in later.dirty:
                 later.dirty[file_id].link_row = link_row
+        _settle(state.content)
         node = self.nodes.get(file_id)
         if node is None or node.state is None:
             return
         node.state.link_row = link_row
         if node.state is not state:
+            for layer in layers(node.state.content):  # let go of the layers below
+                layer.below = resolve(layer.below)
             return
         state.generation = 0
         content = resolve(state.content)
@@ -347,10 +360,18 @@ class WorkingTree(Tree):
                 self.atimes.popitem(last=False)
         self._drop_unused(node)
 
-    def absorbed(self, sealed: Generation) -> None:
-        """The last step: the generation's journal is no longer needed."""
-        self.sealed.remove(sealed)
-        self.journal.discard(sealed.number)
+    def absorbed(self, sealed: list[Generation]) -> None:
+        """The last step: the journal of these generations is no longer needed."""
+        for generation in sealed:
+            self.sealed.remove(generation)
+            self.journal.discard(generation.number)
         orphans, self._orphans = self._orphans, []
         for node in orphans:
             self._drop_unused(node)
+
+
+def _settle(content: Content) -> None:
+    """The chunks of a stack are durable now: they show instead of its layers."""
+    if isinstance(content, Layer) and content.ready is not None:
+        for layer in layers(content):
+            layer.done = content.ready

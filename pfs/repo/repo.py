@@ -265,6 +265,13 @@ class Repo:
                 moved = msgspec.structs.replace(moved, journal_generation=journal_generation)
             return self._commit_ref(change, moved)
 
+    def record_generation(self, branch_id: int, journal_generation: int) -> None:
+        """Note that the base holds all of the journal up to this generation: it changed nothing.  Blocks."""
+        with self._ledger.lock:
+            branch = self.branch_by_id(branch_id)
+            moved = msgspec.structs.replace(branch, journal_generation=journal_generation)
+            self._commit_ref(Change(self._ledger), moved)
+
     def forget_checkpoints(self, thinned: Iterable[ReflogRecord]) -> None:
         """Drop checkpoints from their branch's timeline, in one transaction.
 

@@ -22,8 +22,9 @@ from pfs.disk import Disk
 from pfs.objects.commit import Author, Commit, CommitKind, encode_commit
 from pfs.objects.entry import Entry
 from pfs.objects.ids import Kind
+from pfs.overlay.absorb import absorb
 from pfs.overlay.branches import Branches
-from pfs.overlay.content import Committed, Layer
+from pfs.overlay.content import Committed, Layer, layers
 from pfs.overlay.cutter import Cutter
 from pfs.overlay.freeze import Freezer, Frozen
 from pfs.overlay.journal import JournalSync, Op
@@ -32,8 +33,6 @@ from pfs.overlay.tree import Readers
 from pfs.overlay.worktree import WorkingTree
 from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
-
-ABSORB_SLICE = 256  # states made clean before others get the loop: well under a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,9 @@ class Committer:
             head = repo.commits.read(branch.head)
             committed = _same(frozen, head.root, head.links)
         if committed and based:
-            await self._absorb(tree, sealed, frozen)
+            if sealed:
+                await trio.to_thread.run_sync(repo.record_generation, tree.branch_id, sealed[-1].number)
+                await self._absorb(tree, sealed, frozen)
             return None
         commit = Commit(
             kind=int(CommitKind.CHECKPOINT if committed else kind),
@@ -129,27 +130,11 @@ class Committer:
         return commit_id
 
     async def _absorb(self, tree: WorkingTree, sealed: list[Generation], frozen: Frozen) -> None:
-        """Make what is committed the base, a slice at a time: root, directories top down, then files."""
-        if not sealed:
-            return
-        last = sealed[-1].number
-        tree.absorb_root(frozen.root, frozen.links)
-        for number, (file_id, root) in enumerate(frozen.directories, 1):
-            tree.absorb_directory(file_id, root, last)
-            if number % ABSORB_SLICE == 0:
+        """Make what is committed the base, a slice at a time."""
+        if sealed:
+            for _ in absorb(tree, sealed, frozen):
                 await trio.lowlevel.checkpoint()
-        for generation in sealed:
-            for number, (file_id, state) in enumerate(generation.dirty.items(), 1):
-                tree.absorb_state(file_id, state)
-                if number % ABSORB_SLICE == 0:
-                    await trio.lowlevel.checkpoint()
-        for number, layer in enumerate(frozen.layers, 1):
-            tree.working.forget(layer)
-            if number % ABSORB_SLICE == 0:
-                await trio.lowlevel.checkpoint()
-        for generation in sealed:
-            tree.absorbed(generation)
-        await trio.to_thread.run_sync(tree.working.unlink, frozen.layers)
+            await trio.to_thread.run_sync(tree.working.unlink, frozen.layers)
 
     def close(self) -> None:
         """End the worker threads."""
@@ -165,16 +150,30 @@ class CutProgress:
 
     def __call__(self, layer: Layer, end: int, cut: Committed) -> None:
         """Journal it, make the journal durable, then let readers find the chunks."""
-        sync = trio.from_thread.run_sync(self._append, layer, end, cut, trio_token=self._token)
-        sync.run()
-        trio.from_thread.run_sync(self._tree.journal.end_sync, sync, trio_token=self._token)
-        layer.cut = cut
-        layer.cut_end = end
+        stack = layers(layer)
+        started = trio.from_thread.run_sync(self._append, stack, end, cut, trio_token=self._token)
+        try:
+            started.run()
+        except OSError as error:
+            self._tree.broken = f"its journal can't be written: {error}"
+            raise
+        trio.from_thread.run_sync(self._tree.journal.end_sync, started, trio_token=self._token)
+        for shown in stack:
+            shown.cut = cut
+            shown.cut_end = end
 
-    def _append(self, layer: Layer, end: int, cut: Committed) -> JournalSync:
-        journal = self._tree.journal
-        journal.append(Op.CLOSED, layer.number, layer.size, layer.mtime_ns)
-        journal.append(Op.CUT, layer.number, end, cut.content, cut.height, cut.size)
+    def _append(self, stack: list[Layer], end: int, cut: Committed) -> JournalSync:
+        journal, top = self._tree.journal, stack[0]
+        journal.append(
+            Op.CUT,
+            [layer.number for layer in stack],
+            end,
+            cut.content,
+            cut.height,
+            cut.size,
+            top.size,
+            top.mtime_ns,
+        )
         return journal.begin_sync()
 
 

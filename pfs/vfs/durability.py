@@ -55,6 +55,8 @@ class Durability:
         while True:
             started = trio.current_time()
             for tree in self._branches.opened():
+                if tree.broken:
+                    continue
                 if tree.unsynced or tree.journal.synced_sequence < tree.journal.sequence:
                     try:
                         await self.sync_all(tree)
@@ -72,6 +74,8 @@ class Durability:
 
     async def _sync_journal(self, tree: WorkingTree, target: int) -> None:
         async with self._locks[tree.branch_id]:
+            if tree.broken:
+                raise failure(errno.EIO)
             if tree.journal.synced_sequence >= target:
                 return
             for _ in range(INSTALLED_ROUNDS_MAX):
