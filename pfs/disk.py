@@ -155,6 +155,10 @@ class Disk:
         """Set the length of a file; a longer one ends in a hole."""
         os.ftruncate(fd, length)
 
+    def fallocate(self, fd: int, offset: int, length: int) -> None:
+        """Reserve disk for a range, which reads as zeros; the file grows to its end (fallocate(2))."""
+        _fallocate(fd, 0, offset, length)
+
     def fallocate_keep(self, fd: int, offset: int, length: int) -> None:
         """Reserve disk for a range, also past the end, without changing the size (fallocate(2))."""
         _fallocate(fd, _KEEP_SIZE, offset, length)
@@ -321,6 +325,10 @@ class _WatchedDisk(Disk):
             Operation("truncate", self._paths[fd], length=length),
             functools.partial(super().truncate, fd, length),
         )
+
+    def fallocate(self, fd: int, offset: int, length: int) -> None:
+        change = functools.partial(super().fallocate, fd, offset, length)
+        self._do(Operation("fallocate", self._paths[fd], offset, length), change)
 
     def fallocate_keep(self, fd: int, offset: int, length: int) -> None:
         change = functools.partial(super().fallocate_keep, fd, offset, length)

@@ -4,6 +4,7 @@ Layout of a store's directory (formats are in the modules named):
 
     format         what makes the directory a store (layout)
     lock           flock of the one process that may write; names it (layout)
+    reserve        disk held back, so that commits work when it is full (reserve)
     clean          the last stop was a proper one (layout)
     packs/         every object and every change of refs, append-only: the only truth at rest (record)
     objects.lmdb/  object id → place in a pack; rebuilt from the packs when lost (object_index)

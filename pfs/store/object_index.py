@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pfs.objects.ids import ID_BYTES
@@ -59,14 +59,13 @@ class ObjectIndex:
 
     def find(self, object_id: bytes) -> Place | None:
         """Where an object is."""
-        with self.environment.read() as transaction:
-            value = transaction.get(object_id)
+        (value,) = self.environment.get_many((object_id,))
         return None if value is None else _place(value)
 
-    def known(self, object_ids: Iterable[bytes]) -> set[bytes]:
+    def known(self, object_ids: Collection[bytes]) -> set[bytes]:
         """Those of some ids that are here."""
-        with self.environment.read() as transaction:
-            return {object_id for object_id in object_ids if transaction.get(object_id) is not None}
+        values = self.environment.get_many(object_ids)
+        return {found for found, value in zip(object_ids, values, strict=True) if value is not None}
 
     def rows(self) -> dict[int, PackRow]:
         """All pack rows that are whole.  DamagedEnvironment if this is no index of ours."""

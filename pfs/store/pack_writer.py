@@ -100,6 +100,7 @@ class PackWriter:
         self.epoch = 0  # rises when entries leave for objects.lmdb: who looked there before looks again
         self.failed: str | None = None
         self.on_sealed: Callable[[], None] = lambda: None
+        self.on_full: Callable[[int], bool] = lambda _length: False  # True: there is more room, try again
 
     @property
     def durable_end(self) -> tuple[int, int]:
@@ -297,6 +298,14 @@ class PackWriter:
         fd = self._fds.get(segment.pack)
         if fd is None:
             fd = self._fds[segment.pack] = self._open(segment)
+        while (error := self._try_to_write(fd, segment)) is not None:
+            if not self.on_full(len(segment.data)):
+                raise NoSpace(f"{self._files.path(segment.pack)}: {error.strerror}") from error
+        with self._lock:
+            self._unsynced[segment.pack] = segment.position
+
+    def _try_to_write(self, fd: int, segment: _Segment) -> OSError | None:
+        """Write a segment; an error that took nothing away comes back, after any part of it was cut off."""
         try:
             self._disk.pwrite(fd, segment.data, segment.start)
         except OSError as error:
@@ -306,9 +315,8 @@ class PackWriter:
                 self._disk.truncate(fd, segment.start)
             except OSError as second:
                 raise self._fail(second) from second
-            raise NoSpace(f"{self._files.path(segment.pack)}: {error.strerror}") from error
-        with self._lock:
-            self._unsynced[segment.pack] = segment.position
+            return error
+        return None
 
     def _open(self, segment: _Segment) -> int:
         """Open the pack of a segment.  An error here took nothing away: the store does not fail."""

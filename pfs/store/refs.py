@@ -74,8 +74,7 @@ class Refs:
 
     def get(self, key: bytes, /) -> bytes | None:
         """The content of a key, or None.  DamagedEnvironment if it is damaged."""
-        with self.environment.read() as transaction:
-            value = transaction.get(key)
+        (value,) = self.environment.get_many((key,))
         return None if value is None else self._content(key, value)
 
     def scan(self, prefix: bytes, /) -> list[tuple[bytes, bytes]]:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from pfs.disk import Disk
 from pfs.errors import CorruptObject, MissingObject, NoSpace, PfsError, ReadOnly
@@ -21,6 +21,7 @@ from pfs.objects.ids import Kind, object_id
 from pfs.store import check, layout, recovery
 from pfs.store.check import Finding
 from pfs.store.compression import PAYLOAD_BYTES_MAX, decode
+from pfs.store.figures import DiskUsage, Statistics, StoredObject
 from pfs.store.keys import MAX_KEY_BYTES
 from pfs.store.layout import Claim, CleanMark
 from pfs.store.object_index import PackRow
@@ -37,40 +38,12 @@ from pfs.store.record import (
 )
 from pfs.store.recovery import Recovered
 from pfs.store.refs import Changes, Refs, encode_changes
+from pfs.store.reserve import Reserve
 from pfs.store.writer_thread import WriterThread
 
 CACHE_BYTES: Final = 64 * 1024 * 1024
 # Sealed packs whose entries still wait in memory for objects.lmdb; who seals one more waits.
 _SEALED_MAX: Final = 2
-
-
-class StoredObject(NamedTuple):
-    """One object at rest.  `length` is that of its record, header included."""
-
-    object_id: bytes
-    kind: int
-    pack: int
-    offset: int
-    length: int
-
-
-class DiskUsage(NamedTuple):
-    """Disk taken, in bytes, reserves included."""
-
-    packs_bytes: int
-    objects_lmdb_bytes: int
-    refs_lmdb_bytes: int
-
-
-class Statistics(NamedTuple):
-    """Figures of an open store."""
-
-    packs: int
-    packs_bytes: int
-    objects: int
-    unsynced_bytes: int
-    cache_bytes: int
-    failed: str | None
 
 
 class _Payload:
@@ -95,7 +68,9 @@ class _PendingCommit:
 class Store:
     """An open store.  Made by `open`; safe in any thread until `close`."""
 
-    def __init__(self, claim: Claim, files: PackFiles, recovered: Recovered, pack_bytes: int) -> None:
+    def __init__(
+        self, claim: Claim, files: PackFiles, recovered: Recovered, pack_bytes: int, reserve: Reserve | None
+    ) -> None:
         self.path = claim.path
         self.disk = claim.disk
         self.refs: Refs = recovered.refs
@@ -105,6 +80,9 @@ class Store:
         self._index = recovered.objects
         self._writer = PackWriter(files, recovered.packs, pack_bytes=pack_bytes)
         self._writer.on_sealed = self._on_sealed
+        self._reserve = reserve
+        if reserve is not None:
+            self._writer.on_full = reserve.give
         self._cache: NodeCache[_Payload] = NodeCache(CACHE_BYTES)
         self._thread = None if claim.read_only else WriterThread("pfs-lmdb")
         self._commit_lock = threading.Lock()  # order of change sets; never held over a sync
@@ -127,8 +105,11 @@ class Store:
         read_only: bool = False,
         lock: bool = True,
         pack_bytes: int = PACK_BYTES,
+        reserve_bytes: int = 0,
     ) -> Store:
         """Open the store in a directory, made if there is none; mends what a crash left.
+
+        `reserve_bytes` of the disk are held back for packs, against a disk that others fill.
 
         NotFound, StoreError (not a store, beyond repair), UnsupportedFormat, Busy, Denied, ReadOnly, NoSpace.
         """
@@ -137,7 +118,11 @@ class Store:
         try:
             with layout.explained(path):
                 recovered = recovery.recover(claim, files, pack_bytes=pack_bytes)
-            return cls(claim, files, recovered, pack_bytes)
+                reserve = None
+                if reserve_bytes and not read_only:
+                    reserve = Reserve(disk, path / "reserve", reserve_bytes)
+                    reserve.replenish()
+            return cls(claim, files, recovered, pack_bytes, reserve)
         except BaseException:
             files.close()
             claim.release()
@@ -326,9 +311,12 @@ class Store:
         self._submit(lambda: self._index.add(entries, {})).result()
         return [*wrong, *lost]
 
-    def check_readers(self) -> int:
-        """Free LMDB reader slots of threads that died; call it once a minute."""
-        return self._index.environment.check_readers() + self.refs.environment.check_readers()
+    def look_after(self) -> None:
+        """Once a minute: free LMDB reader slots of threads that died, hold back disk that came free."""
+        self._index.environment.check_readers()
+        self.refs.environment.check_readers()
+        if self._reserve is not None:
+            self._reserve.replenish()
 
     def close(self) -> None:
         """Make everything durable, index it, leave the clean mark.  NoSpace: closed, but not synced."""
@@ -347,6 +335,8 @@ class Store:
         self.refs.environment.close()
         self._writer.close()
         self._files.close()
+        if self._reserve is not None:
+            self._reserve.close()
         if not self._claim.read_only:
             if self._doubtful:
                 self._claim.doubt()

@@ -85,7 +85,7 @@ class DiskState:
     def apply(self, operation: Operation) -> None:
         """Do the next operation of the log."""
         name, path = operation.name, operation.path
-        if name in {"pwrite", "append", "truncate", "punch"}:
+        if name in {"pwrite", "append", "truncate", "punch", "fallocate"}:
             self._file(path).change(operation)
         elif name in {"create", "mkdir"}:
             self._parent(path).change({path.name: _File() if name == "create" else _Directory()})
@@ -185,6 +185,8 @@ def _change(content: bytearray, operation: Operation) -> None:
     elif operation.name == "punch":
         end = min(operation.offset + operation.length, len(content))
         content[operation.offset : end] = bytes(max(0, end - operation.offset))
+    elif operation.name == "fallocate":
+        content.extend(bytes(max(0, operation.offset + operation.length - len(content))))
     elif operation.data:
         content.extend(bytes(max(0, operation.offset - len(content))))
         content[operation.offset : operation.offset + operation.length] = operation.data

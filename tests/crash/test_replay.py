@@ -23,6 +23,7 @@ def workload(disk: Disk, base: Path) -> None:
     disk.fdatasync(fd)
     disk.truncate(fd, 1500)
     disk.punch(fd, 0, 1000)
+    disk.fallocate(fd, 1000, 3000)
     disk.close(fd)
     write_durably(disk, base / "b", b"first")
     write_durably(disk, base / "b", b"second")

@@ -73,6 +73,8 @@ def test_reserving_does_not_change_the_size(tmp_path: Path) -> None:
     disk.fallocate_keep(fd, 0, 1 << 20)
     assert disk.fstat(fd).st_size == 0
     assert disk.fstat(fd).st_blocks * 512 >= 1 << 20
+    disk.fallocate(fd, 0, 1 << 19)
+    assert disk.fstat(fd).st_size == 1 << 19
     with pytest.raises(OSError, match="Invalid"):
         disk.fallocate_keep(fd, 0, -1)
     disk.close(fd)
@@ -175,6 +177,7 @@ def test_faults_of_every_change(tmp_path: Path) -> None:
         lambda: disk.pwrite(fd, b"x", 0),
         lambda: disk.append(fd, b"x"),
         lambda: disk.truncate(fd, 1),
+        lambda: disk.fallocate(fd, 0, 1),
         lambda: disk.fallocate_keep(fd, 0, 1),
         lambda: disk.punch(fd, 0, 1),
         lambda: disk.mkdir(tmp_path / "g"),
