@@ -329,7 +329,7 @@ def test_silenced_warnings_only_get_fewer(everything: list[Source]) -> None:
 
 
 # Modules that are started or loaded by name, not imported.
-ENTRY_POINTS = re.compile(r"pfs\.cli\.commands\.\w+|.*\.__main__|pfs|pfs\._native")
+ENTRY_POINTS = re.compile(r"pfs\.cli\.commands(\.\w+)?|.*\.__main__|pfs|pfs\._native")
 
 
 def dead_modules(all_sources: list[Source]) -> set[str]:
