@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pfs import chunker
 from pfs.disk import Disk
@@ -29,8 +30,10 @@ from pfs.overlay.content import (
     resolve,
 )
 from pfs.overlay.files import read_blocking
+from pfs.overlay.journal import JournalSync, Op
 from pfs.overlay.tree import Readers
 from pfs.overlay.working import WorkingFiles
+from pfs.overlay.worktree import WorkingTree
 
 STRETCH_BYTES = 64 * 1024 * 1024  # made durable and punched at once
 BLOCK_BYTES = 4 * 1024 * 1024  # read and cut at once
@@ -224,3 +227,34 @@ class _FileCut:
 
 def _content(committed: Committed) -> tuple[bytes, int, int]:
     return committed.content, committed.height, committed.size
+
+
+class CutProgress:
+    """Says in the journal that a stretch of a file is durable in chunks; called by the cutter's thread.
+
+    `on_loop` calls a function with its arguments on the event loop, which owns the journal.
+    """
+
+    def __init__(self, tree: WorkingTree, on_loop: Callable[..., Any]) -> None:
+        self._tree = tree
+        self._on_loop = on_loop
+
+    def __call__(self, layer: Layer, end: int, cut: Committed) -> None:
+        """Journal it, make the journal durable, then let readers find the chunks."""
+        stack = layers(layer)
+        started: JournalSync = self._on_loop(self._append, stack, end, cut)
+        try:
+            started.run()
+        except OSError as error:
+            self._tree.broken = f"its journal can't be written: {error}"
+            raise
+        self._on_loop(self._tree.journal.end_sync, started)
+        for shown in stack:
+            shown.cut = cut
+            shown.cut_end = end
+
+    def _append(self, stack: list[Layer], end: int, cut: Committed) -> JournalSync:
+        journal, top = self._tree.journal, stack[0]
+        numbers = [layer.number for layer in stack]
+        journal.append(Op.CUT, numbers, end, cut.content, cut.height, cut.size, top.size, top.mtime_ns)
+        return journal.begin_sync()

@@ -11,6 +11,7 @@ Freezes of one branch run in order; writers go on meanwhile.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +25,8 @@ from pfs.objects.entry import Entry
 from pfs.objects.ids import Kind
 from pfs.overlay.absorb import absorb
 from pfs.overlay.branches import Branches
-from pfs.overlay.content import Committed, Layer, layers
-from pfs.overlay.cutter import Cutter
+from pfs.overlay.cutter import CutProgress, Cutter
 from pfs.overlay.freeze import Freezer, Frozen
-from pfs.overlay.journal import JournalSync, Op
 from pfs.overlay.node import Generation
 from pfs.overlay.tree import Readers
 from pfs.overlay.worktree import WorkingTree
@@ -60,7 +59,9 @@ class Committer:
         self._branches = branches
         self._now_ns = now_ns
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="cut")
-        self._token = trio.lowlevel.current_trio_token()
+        self._on_loop = functools.partial(
+            trio.from_thread.run_sync, trio_token=trio.lowlevel.current_trio_token()
+        )
         self._locks: defaultdict[int, trio.Lock] = defaultdict(trio.Lock)
         self.flush_mapped: Callable[[WorkingTree], Awaitable[None]] | None = None
 
@@ -119,7 +120,7 @@ class Committer:
 
     def _freeze(self, tree: WorkingTree, sealed: Generation) -> Frozen:
         readers, disk = self._readers, self._disk
-        progress = CutProgress(tree, self._token)
+        progress = CutProgress(tree, self._on_loop)
         cutter = Cutter(readers, disk, tree.working, progress)
         freezer = Freezer(readers, cutter, sealed, tree.root_entry, tree.links, self._executor)
         return freezer.run()
@@ -139,42 +140,6 @@ class Committer:
     def close(self) -> None:
         """End the worker threads."""
         self._executor.shutdown()
-
-
-class CutProgress:
-    """Says in the journal that a stretch of a file is durable in chunks; called by the cutter's thread."""
-
-    def __init__(self, tree: WorkingTree, token: trio.lowlevel.TrioToken) -> None:
-        self._tree = tree
-        self._token = token
-
-    def __call__(self, layer: Layer, end: int, cut: Committed) -> None:
-        """Journal it, make the journal durable, then let readers find the chunks."""
-        stack = layers(layer)
-        started = trio.from_thread.run_sync(self._append, stack, end, cut, trio_token=self._token)
-        try:
-            started.run()
-        except OSError as error:
-            self._tree.broken = f"its journal can't be written: {error}"
-            raise
-        trio.from_thread.run_sync(self._tree.journal.end_sync, started, trio_token=self._token)
-        for shown in stack:
-            shown.cut = cut
-            shown.cut_end = end
-
-    def _append(self, stack: list[Layer], end: int, cut: Committed) -> JournalSync:
-        journal, top = self._tree.journal, stack[0]
-        journal.append(
-            Op.CUT,
-            [layer.number for layer in stack],
-            end,
-            cut.content,
-            cut.height,
-            cut.size,
-            top.size,
-            top.mtime_ns,
-        )
-        return journal.begin_sync()
 
 
 def merged(sealed: list[Generation]) -> Generation:
