@@ -83,7 +83,7 @@ class DotPfs:
             async def write(data: bytes, uid: int, _pid: int) -> None:
                 await self._control(tree, data, uid)
 
-            entries[b"ctl"] = ShownFile(lambda: b"", write)
+            entries[b"ctl"] = ShownFile(lambda: b"", write, tree.root)
         types = {
             name: FileType.DIRECTORY if isinstance(shown, ShownDirectory) else FileType.REGULAR
             for name, shown in entries.items()

@@ -202,8 +202,6 @@ class Filesystem:
         """The value of an extended attribute.  ENODATA."""
         if name.startswith(PREFIX):
             value = self._virtual.get(node, name)
-        elif isinstance(node.tree, SpecialTree):
-            value = None
         else:
             value = node.tree.xattrs(node).get(name)
         if value is None:

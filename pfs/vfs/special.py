@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
+from pfs.objects.acl import ACCESS_XATTR
 from pfs.objects.entry import FileType
 from pfs.overlay.node import Node
 from pfs.overlay.tree import Attributes, Listed, View
@@ -39,10 +40,15 @@ class ShownLink:
 
 @dataclass(frozen=True, slots=True)
 class ShownFile:
-    """A file whose text is made at each open; `write` takes each write to it, if it takes any."""
+    """A file whose text is made at each open; `write` takes each write to it, if it takes any.
+
+    One that is `guarded` by a directory has its owner, mode and ACL: whoever may write there may
+    write to it, and the kernel sees to that.
+    """
 
     read: Callable[[], bytes]
     write: Write | None = None
+    guarded: Node | None = None
     time_ns: int = 0
 
 
@@ -102,6 +108,7 @@ class SpecialTree(View):
         """What stat says."""
         shown = self._shown(node)
         time_ns = shown.time_ns or self._born_ns
+        uid, gid = self._uid, self._gid
         match shown:
             case ShownDirectory():
                 kind, mode, size, nlink = FileType.DIRECTORY, shown.mode, 0, 2
@@ -109,8 +116,11 @@ class SpecialTree(View):
                 kind, mode, size, nlink = FileType.SYMLINK, 0o777, len(shown.target), 1
             case ShownFile():
                 kind, size, nlink = FileType.REGULAR, 0, 1
-                mode = 0o444 if shown.write is None else 0o666
-        return Attributes(kind, mode, nlink, self._uid, self._gid, size, time_ns, time_ns, time_ns)
+                mode = 0o444
+                if shown.guarded is not None:
+                    guard = shown.guarded.tree.attributes(shown.guarded)
+                    mode, uid, gid = guard.mode & 0o666, guard.uid, guard.gid
+        return Attributes(kind, mode, nlink, uid, gid, size, time_ns, time_ns, time_ns)
 
     def target(self, node: Node) -> bytes:
         """Where a symbolic link leads."""
@@ -124,9 +134,13 @@ class SpecialTree(View):
         assert isinstance(shown, ShownDirectory)
         return [Listed(name, 0, int(kind), at) for at, (name, kind) in enumerate(shown.names(), 1)]
 
-    def xattrs(self, node: Node) -> dict[bytes, bytes]:  # noqa: ARG002
-        """None is stored."""
-        return {}
+    def xattrs(self, node: Node) -> dict[bytes, bytes]:
+        """None is stored; a guarded file shows the ACL of its guard."""
+        shown = self._shown(node)
+        if not isinstance(shown, ShownFile) or shown.guarded is None:
+            return {}
+        access = shown.guarded.tree.xattrs(shown.guarded).get(ACCESS_XATTR)
+        return {} if access is None else {ACCESS_XATTR: access}
 
     def _drop_unused(self, node: Node) -> None:
         if node.lookups <= 0 and not node.opens and isinstance(node, Special) and node is not self.root:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,22 +17,25 @@ LOG_LINES_SHOWN = 60
 
 _MOUNTS = pytest.StashKey[list[Mount]]()
 
+Make = Callable[[], Mount]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report: pytest.TestReport = yield
     if report.failed:
-        for mount in item.stash.get(_MOUNTS, []):
-            lines = mount.log().splitlines()[-LOG_LINES_SHOWN:]
-            report.sections.append(("daemon log", "\n".join(lines)))
+        for node in item.listchain():
+            for mount in node.stash.get(_MOUNTS, []):
+                lines = mount.log().splitlines()[-LOG_LINES_SHOWN:]
+                report.sections.append(("daemon log", "\n".join(lines)))
     return report
 
 
-@pytest.fixture
-def make_mount(request: pytest.FixtureRequest) -> Iterator[Callable[[], Mount]]:
+@contextmanager
+def mounts_of(node: pytest.Item | pytest.Collector) -> Iterator[Make]:
     """Make mounts that are not started yet; all users may enter the directory they are in."""
     mounts: list[Mount] = []
-    request.node.stash[_MOUNTS] = mounts
+    node.stash[_MOUNTS] = mounts
 
     def make() -> Mount:
         base = Path(tempfile.mkdtemp(prefix="pfs-test-"))
@@ -53,7 +57,14 @@ def make_mount(request: pytest.FixtureRequest) -> Iterator[Callable[[], Mount]]:
 
 
 @pytest.fixture
-def mount(make_mount: Callable[[], Mount]) -> Mount:
+def make_mount(request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Make mounts for one test."""
+    with mounts_of(request.node) as make:
+        yield make
+
+
+@pytest.fixture
+def mount(make_mount: Make) -> Mount:
     """A new store, mounted."""
     made = make_mount()
     made.start()
@@ -62,8 +73,23 @@ def mount(make_mount: Callable[[], Mount]) -> Mount:
 
 @pytest.fixture
 def repo(mount: Mount) -> Path:
-    """The working tree of a new repo."""
+    """The working tree of a new repo in a new store."""
     return mount.repo()
+
+
+@pytest.fixture(scope="module")
+def shared_mount(request: pytest.FixtureRequest) -> Iterator[Mount]:
+    """One mount for the tests of a module that leave the daemon alone."""
+    with mounts_of(request.node) as make:
+        made = make()
+        made.start()
+        yield made
+
+
+@pytest.fixture
+def tree(shared_mount: Mount) -> Path:
+    """The working tree of a new repo in the module's store."""
+    return shared_mount.repo(f"repo{len(os.listdir(shared_mount.path))}")
 
 
 @pytest.fixture

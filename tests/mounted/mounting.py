@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pfs.control.client import ControlClient
 from pfs.control.mountpoint import soften
 from pfs.disk import Disk
 from pfs.objects.entry import Entry, LinkRow
@@ -35,6 +36,10 @@ COMMAND_SECONDS = 120
 NOBODY = 65534
 DEFECTS = ("Traceback", "request failed", "wrong reply", "background task failed", "sync failed")
 
+_UNTIL_ALARM = (
+    "import os, signal, sys; signal.alarm(int(sys.argv[1])); "
+    "os.execv(sys.executable, [sys.executable, '-m', *sys.argv[2:]])"
+)
 _CONNECTIONS = Path("/sys/fs/fuse/connections")
 _CACHE_BYTES = 1 << 24
 
@@ -54,22 +59,21 @@ class Mount:
 
     # the daemon's life
 
-    def start(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def start(self, *options: str, module: str = "pfs.daemon") -> None:
         """Start the daemon and wait until the mount answers."""
         assert self._process is None
         self.path.mkdir(exist_ok=True)
         ready, said = os.pipe()
-        command = [sys.executable, "-m", "pfs.daemon", "--store", str(self.store), "--mount", str(self.path)]
+        command = [sys.executable, "-c", _UNTIL_ALARM, str(self.life_seconds), module]
+        where = ["--store", str(self.store), "--mount", str(self.path), "--ready-fd", str(said)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--ready-fd", str(said), *options],
+                [*command, *where, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 pass_fds=[said],
                 cwd=Path(__file__).parents[2],
-                env={**os.environ, **(environment or {})},
-                preexec_fn=lambda: signal.alarm(self.life_seconds),
             )
         os.close(said)
         try:
@@ -215,6 +219,10 @@ class Mount:
 
     # using it
 
+    def ask(self, op: str, **arguments: Any) -> Any:
+        """One operation of the control socket."""
+        return ControlClient(self.store).call(op, arguments, timeout_seconds=COMMAND_SECONDS)
+
     def repo(self, name: str = "repo") -> Path:
         """A new repo."""
         path = self.path / name
@@ -236,7 +244,6 @@ def run(
     check: bool = True,
     seconds: float = COMMAND_SECONDS,
     environment: Mapping[str, str] | None = None,
-    preexec: Callable[[], object] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program, as another user if a uid is given; its output is shown where it fails."""
     words = [str(word) for word in command]
@@ -247,13 +254,27 @@ def run(
         capture_output=True,
         check=False,
         timeout=seconds,
-        env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
-        preexec_fn=preexec,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(environment or {})},
         **({} if uid is None else {"user": uid, "group": uid, "extra_groups": []}),
     )
     if check:
         assert done.returncode == 0, f"{words} ended with {done.returncode}\n{output(done)}"
     return done
+
+
+@contextmanager
+def acting_as(uid: int) -> Iterator[None]:
+    """Let this process make its calls as an unprivileged user."""
+    groups, gid = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(uid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def output(done: subprocess.CompletedProcess[bytes]) -> str:
