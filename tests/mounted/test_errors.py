@@ -152,14 +152,20 @@ TABLE: dict[str, list[tuple[str, Act]]] = {
         ("mkdir of a repo", lambda root: (root / "repo").mkdir()),
         ("mkdir of a branch", lambda root: (root / "repo@exp").mkdir()),
         ("mkdir of a tag", lambda root: (root / "repo@v1").mkdir()),
-        ("rename to a branch", lambda root: renameat2(root / "repo@clean", root / "repo@exp", RENAME_NOREPLACE)),
+        (
+            "rename to a branch",
+            lambda root: renameat2(root / "repo@clean", root / "repo@exp", RENAME_NOREPLACE),
+        ),
         ("mkdir of .pfs", lambda root: (root / "repo/.pfs").mkdir()),
         ("mkdir of .pfs below", lambda root: (root / "repo/directory/.pfs").mkdir()),
         ("symlink .pfs", lambda root: (root / "repo/.pfs").symlink_to("x")),
         ("link .pfs", lambda root: os.link(root / "repo/file", root / "repo/.pfs")),
         ("exclusive create of .pfs", lambda root: os.open(root / "repo/.pfs", os.O_CREAT | os.O_EXCL)),
         ("mkdir of a file", lambda root: (root / "repo/file").mkdir()),
-        ("rename without replacing", lambda root: renameat2(root / "repo/link", root / "repo/file", RENAME_NOREPLACE)),
+        (
+            "rename without replacing",
+            lambda root: renameat2(root / "repo/link", root / "repo/file", RENAME_NOREPLACE),
+        ),
         ("setxattr of a new one", lambda root: [
             os.setxattr(root / "repo/file", "user.x", b"1"),
             os.setxattr(root / "repo/file", "user.x", b"2", os.XATTR_CREATE),
@@ -197,25 +203,36 @@ TABLE: dict[str, list[tuple[str, Act]]] = {
     "EISDIR": [
         ("write to a directory", lambda root: os.open(root / "repo/directory", os.O_WRONLY)),
         ("unlink of a directory", lambda root: (root / "repo/directory").unlink()),
-        ("rename of a file over a directory", lambda root: (root / "repo/file").rename(root / "repo/directory")),
+        (
+            "rename of a file over a directory",
+            lambda root: (root / "repo/file").rename(root / "repo/directory"),
+        ),
     ],
     "ENOTDIR": [
         ("rmdir of a file", lambda root: (root / "repo/file").rmdir()),
         ("path through a file", lambda root: os.stat(root / "repo/file/x")),
-        ("rename of a directory over a file", lambda root: (root / "repo/directory").rename(root / "repo/file")),
+        (
+            "rename of a directory over a file",
+            lambda root: (root / "repo/directory").rename(root / "repo/file"),
+        ),
     ],
     "ENODATA": [
         ("missing xattr", lambda root: os.getxattr(root / "repo/file", "user.nothing")),
         ("missing virtual xattr", lambda root: os.getxattr(root / "repo/file", "user.pfs.nothing")),
         ("removing a missing one", lambda root: os.removexattr(root / "repo/file", "user.nothing")),
-        ("replacing a missing one", lambda root: os.setxattr(root / "repo/file", "user.y", b"", os.XATTR_REPLACE)),
+        (
+            "replacing a missing one",
+            lambda root: os.setxattr(root / "repo/file", "user.y", b"", os.XATTR_REPLACE),
+        ),
         ("virtual xattr of the root", lambda root: os.getxattr(root, "user.pfs.repo")),
     ],
     "ELOOP": [("link to itself", lambda root: [
         (root / "repo/loop").symlink_to("loop"),
         (root / "repo/loop").read_text(),
     ])],
-    "EFBIG": [("truncate to more than there can be", lambda root: os.truncate(root / "repo/file", 2**62 + 1))],
+    "EFBIG": [
+        ("truncate to more than there can be", lambda root: os.truncate(root / "repo/file", 2**62 + 1)),
+    ],
 }  # fmt: skip
 
 
@@ -243,15 +260,15 @@ def test_another_user_is_held_to_the_permissions(root: Path) -> None:
     (root / "repo/private/file").write_text("x")
     (root / "repo/file").chmod(0o644)
     attempts: list[Callable[[], object]] = [
-        lambda: (root / "repo/private/file").read_text(),
+        (root / "repo/private/file").read_text,
         lambda: (root / "repo/file").open("a"),
         lambda: (root / "repo/new").write_text("x"),
-        lambda: (root / "repo/file").unlink(),
+        (root / "repo/file").unlink,
         lambda: (root / "repo/file").chmod(0o777),
         lambda: os.chown(root / "repo/file", NOBODY, NOBODY),
-        lambda: (root / "theirs").mkdir(),
-        lambda: (root / "repo@theirs").mkdir(),
-        lambda: (root / "repo@clean").rmdir(),
+        (root / "theirs").mkdir,
+        (root / "repo@theirs").mkdir,
+        (root / "repo@clean").rmdir,
         lambda: (root / "repo@clean").rename(root / "repo@theirs"),
         lambda: write_ctl(root / "repo", "commit theirs"),
     ]
