@@ -210,7 +210,7 @@ class Filesystem:
 
     def list_xattrs(self, node: Node) -> list[bytes]:
         """The names of the stored extended attributes."""
-        return list(node.tree.xattrs(node))
+        return sorted(node.tree.xattrs(node))
 
     def set_xattr(self, node: Node, name: bytes, value: bytes) -> None:
         """Set an extended attribute."""
