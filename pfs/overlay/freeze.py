@@ -112,6 +112,10 @@ class Freezer:
             if state.removed and state.link_row:
                 self._link_edits[link_key(file_id)] = None
             return
+        if not state.links:  # unlinked, and perhaps still open: its bytes were not cut
+            if state.link_row:
+                self._link_edits[link_key(file_id)] = None
+            return
         entry = self._entry(file_id, state)
         if len(state.links) > 1:
             names = tuple(sorted(state.links))

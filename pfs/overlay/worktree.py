@@ -190,10 +190,13 @@ class WorkingTree(Tree):
             return clean if atime_ns is None else clean._replace(atime_ns=atime_ns)
         mtime_ns = self.mtime_ns(state)
         directory = state.type == FileType.DIRECTORY
+        nlink = len(state.links)
+        if directory:
+            nlink = 0 if state.removed else 2 + state.subdirectories
         return Attributes(
             state.type,
             state.mode,
-            2 + state.subdirectories if directory else len(state.links),
+            nlink,
             state.uid,
             state.gid,
             state.entries if directory else state.size,

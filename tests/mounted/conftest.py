@@ -89,6 +89,7 @@ def shared_mount(request: pytest.FixtureRequest) -> Iterator[Mount]:
 @pytest.fixture
 def tree(shared_mount: Mount) -> Path:
     """The working tree of a new repo in the module's store."""
+    assert shared_mount.is_running, "a test before this one has ended the daemon"
     return shared_mount.repo(f"repo{len(os.listdir(shared_mount.path))}")
 
 
