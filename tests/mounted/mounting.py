@@ -161,6 +161,7 @@ class Mount:
                 code = self._process.returncode
                 self.kill9()
                 raise AssertionError(f"the daemon had ended by itself, with {code}\n{self.log()}")
+        self.clear()
         self.check_log()
         if self.store.exists():
             findings = self.check()

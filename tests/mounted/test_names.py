@@ -1,4 +1,4 @@
-"""Names on a mount: links, special files, renames, odd bytes, and directories that change while they are read."""
+"""Names on a mount: links, special files, renames, odd bytes, directories that change while they are read."""
 
 from __future__ import annotations
 
