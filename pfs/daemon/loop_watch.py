@@ -12,7 +12,7 @@ class LoopWatch(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self.pause_ns_max = 0
-        self._started = 0
+        self._started = time.perf_counter_ns()
 
     def before_task_step(self, _task: trio.lowlevel.Task) -> None:
         """A task goes on."""

@@ -33,7 +33,7 @@ from pfs.daemon.fusectl import raise_background_limits
 from pfs.daemon.loop_watch import LoopWatch
 from pfs.disk import Disk
 from pfs.errors import Denied, NotFound, PfsError
-from pfs.fuse import session
+from pfs.fuse import mount
 from pfs.store.store import Store
 
 SWITCH_INTERVAL_SECONDS = 1e-4  # a busy background thread must not hold the loop for the default 5 ms
@@ -128,7 +128,7 @@ def _mount(options: Options, daemon: Daemon) -> None:
     except OSError as error:
         raise Denied(f"{where}: {error.strerror}", hint="choose a directory of your own") from None
     try:
-        session.mount(daemon.filesystem, where, names)
+        mount.mount(daemon.filesystem, where, names)
     finally:
         harden(bare)
         os.close(bare)
@@ -138,7 +138,7 @@ def _mount(options: Options, daemon: Daemon) -> None:
 
 async def _requests(scope: trio.CancelScope) -> None:
     """Answer the kernel until the mount is gone; then everything ends."""
-    await session.answer()
+    await mount.answer()
     scope.cancel()
 
 
@@ -163,7 +163,7 @@ async def _end_on_signal(signals: AsyncIterator[int], daemon: Daemon) -> None:
         with trio.move_on_after(FLUSH_SECONDS_MAX):
             for tree in daemon.branches.opened():
                 await daemon.mapped.flush(tree)
-        session.end()
+        mount.end()
         return
 
 
@@ -173,11 +173,11 @@ async def _report_ready(options: Options) -> None:
     if options.ready_fd >= 0:
         os.write(options.ready_fd, encode_line({"ok": True, "pid": os.getpid()}))
         os.close(options.ready_fd)
-    _notify_service_manager()
+    _notify_systemd()
     _log.info("mounted", store=str(options.store), mount_point=str(options.mount_point), pid=os.getpid())
 
 
-def _notify_service_manager() -> None:
+def _notify_systemd() -> None:
     """sd_notify(3): READY=1, where systemd started us."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
@@ -189,6 +189,6 @@ def _notify_service_manager() -> None:
 
 async def _finish(daemon: Daemon) -> None:
     """Unmount, then make everything durable."""
-    session.close()
+    mount.close()
     await daemon.finish()
     _log.info("ended", pid=os.getpid())

@@ -18,8 +18,8 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext
 from pfs.fuse.guard import guarded
 from pfs.objects.entry import FileType
 from pfs.overlay.attributes import Change
-from pfs.overlay.node import Node
-from pfs.overlay.tree import Attributes, CommitTree, Listed, Tree
+from pfs.overlay.node import Attributes, Node
+from pfs.overlay.tree import CommitTree, Listed, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.vfs.filesystem import Caller, Filesystem
 from pfs.vfs.inodes import ROOT_INODE

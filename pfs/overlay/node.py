@@ -7,16 +7,28 @@ of a sealed generation never changes again, the next change forks a new top.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from pfs.objects.entry import FileType
 from pfs.overlay.content import EMPTY, Content
 
-if TYPE_CHECKING:
-    from pfs.overlay.tree import View
-
 REMOVED = 0  # in a delta: the name is gone
+
+
+class Attributes(NamedTuple):
+    """What stat says of an inode, but for its number."""
+
+    type: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    atime_ns: int
 
 
 class Node:
@@ -32,6 +44,53 @@ class Node:
         self.lookups = 0
         self.opens = 0
         self.state: State | None = None
+
+
+class View(ABC):
+    """What one mounted spelling shows, or what no tree holds: nodes, and what the kernel asks of them."""
+
+    writable = False
+    view: int
+    root: Node
+    nodes: dict[int, Node]
+
+    @abstractmethod
+    def lookup(self, parent: Node, name: bytes) -> Node | None:
+        """The inode that a name leads to."""
+
+    @abstractmethod
+    def attributes(self, node: Node) -> Attributes:
+        """What stat says."""
+
+    @abstractmethod
+    def target(self, node: Node) -> bytes:
+        """Where a symbolic link leads."""
+
+    @abstractmethod
+    def xattrs(self, node: Node) -> dict[bytes, bytes]:
+        """The stored extended attributes; not to be changed."""
+
+    def view_of(self, node: Node) -> int:  # noqa: ARG002
+        """The upper part of an inode's number."""
+        return self.view
+
+    def open(self, node: Node) -> None:
+        """Keep an inode although the kernel may forget it."""
+        node.opens += 1
+
+    def close(self, node: Node) -> None:
+        """Take back one `open`."""
+        node.opens -= 1
+        self._drop_unused(node)
+
+    def forget(self, node: Node, lookups: int) -> None:
+        """The kernel has dropped `lookups` references."""
+        node.lookups -= lookups
+        self._drop_unused(node)
+
+    @abstractmethod
+    def _drop_unused(self, node: Node) -> None:
+        """Let go of an inode that nobody holds."""
 
 
 class State:

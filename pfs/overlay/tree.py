@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from pfs.objects.entry import Entry, FileType, LinkRow, link_key
 from pfs.objects.file import FileReader
 from pfs.objects.tree import TreeReader
 from pfs.overlay.content import Committed, Content
-from pfs.overlay.node import Node, State
+from pfs.overlay.node import Attributes, Node, State, View
 from pfs.store.store import Store
 
 DIRECTORY_CACHE_ENTRIES = 20_000
@@ -34,20 +33,6 @@ class Readers:
     files: FileReader
 
 
-class Attributes(NamedTuple):
-    """What stat says of an inode, but for its number."""
-
-    type: int
-    mode: int
-    nlink: int
-    uid: int
-    gid: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    atime_ns: int
-
-
 class Listed(NamedTuple):
     """One name of a directory listing; `position` is where a reader goes on after it.
 
@@ -59,53 +44,6 @@ class Listed(NamedTuple):
     type: int
     position: int
     entry: Entry | None = None
-
-
-class View(ABC):
-    """What one mounted spelling shows, or what no tree holds: nodes, and what the kernel asks of them."""
-
-    writable = False
-    view: int
-    root: Node
-    nodes: dict[int, Node]
-
-    @abstractmethod
-    def lookup(self, parent: Node, name: bytes) -> Node | None:
-        """The inode that a name leads to."""
-
-    @abstractmethod
-    def attributes(self, node: Node) -> Attributes:
-        """What stat says."""
-
-    @abstractmethod
-    def target(self, node: Node) -> bytes:
-        """Where a symbolic link leads."""
-
-    @abstractmethod
-    def xattrs(self, node: Node) -> dict[bytes, bytes]:
-        """The stored extended attributes; not to be changed."""
-
-    def view_of(self, node: Node) -> int:  # noqa: ARG002
-        """The upper part of an inode's number."""
-        return self.view
-
-    def open(self, node: Node) -> None:
-        """Keep an inode although the kernel may forget it."""
-        node.opens += 1
-
-    def close(self, node: Node) -> None:
-        """Take back one `open`."""
-        node.opens -= 1
-        self._drop_unused(node)
-
-    def forget(self, node: Node, lookups: int) -> None:
-        """The kernel has dropped `lookups` references."""
-        node.lookups -= lookups
-        self._drop_unused(node)
-
-    @abstractmethod
-    def _drop_unused(self, node: Node) -> None:
-        """Let go of an inode that nobody holds."""
 
 
 class Tree(View):

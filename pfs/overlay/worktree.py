@@ -20,15 +20,8 @@ from pfs.errors import ReadOnly
 from pfs.objects.entry import Entry, FileType, link_key
 from pfs.overlay.content import Content, Layer, layers, resolve
 from pfs.overlay.journal import Journal, Op
-from pfs.overlay.node import REMOVED, Generation, Node, State, whole_delta
-from pfs.overlay.tree import (
-    Attributes,
-    Listed,
-    Listing,
-    Readers,
-    Tree,
-    state_of_entry,
-)
+from pfs.overlay.node import REMOVED, Attributes, Generation, Node, State, whole_delta
+from pfs.overlay.tree import Listed, Listing, Readers, Tree, state_of_entry
 from pfs.overlay.working import WorkingFiles
 
 ATIMES_MAX = 100_000  # access times that utimens set on files that are committed since

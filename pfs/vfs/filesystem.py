@@ -20,8 +20,8 @@ from pfs.overlay import attributes, files, names
 from pfs.overlay.attributes import Change
 from pfs.overlay.content import pieces
 from pfs.overlay.names import failure
-from pfs.overlay.node import Node
-from pfs.overlay.tree import Attributes, Listed, Listing, Readers, Tree
+from pfs.overlay.node import Attributes, Node
+from pfs.overlay.tree import Listed, Listing, Readers, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.vfs.dot_pfs import DOT_PFS, DotPfs
 from pfs.vfs.durability import Durability

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from pfs.objects.acl import ACCESS_XATTR
 from pfs.objects.entry import FileType
-from pfs.overlay.node import Node
-from pfs.overlay.tree import Attributes, Listed, View
+from pfs.overlay.node import Attributes, Node, View
+from pfs.overlay.tree import Listed
 
 SPECIAL_VIEW = 1
 

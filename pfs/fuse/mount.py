@@ -1,6 +1,6 @@
-"""The one pyfuse3 session of this process: mount, answer, end.
+"""The one mount of this process: make it, answer it, end it.
 
-pyfuse3 keeps its session in module globals, so there is one mount a process.
+pyfuse3 keeps its state in module globals, so there is one mount a process.
 """
 
 from __future__ import annotations
@@ -37,5 +37,5 @@ def end() -> None:
 
 
 def close() -> None:
-    """Unmount, if that has not happened yet, and free the session."""
+    """Unmount, if that has not happened yet, and free what it held."""
     pyfuse3.close(unmount=True)
