@@ -85,6 +85,11 @@ class Journal:
         self._new_name = False
 
     @property
+    def is_open(self) -> bool:
+        """Whether it can be appended to; not so once its branch is deleted."""
+        return self._fd >= 0
+
+    @property
     def size_bytes(self) -> int:
         """Length of the current generation's file up to its last record."""
         return self._end

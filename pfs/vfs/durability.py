@@ -55,7 +55,7 @@ class Durability:
         while True:
             started = trio.current_time()
             for tree in self._branches.opened():
-                if tree.broken:
+                if tree.broken or _is_gone(tree):
                     continue
                 if tree.unsynced or tree.journal.synced_sequence < tree.journal.sequence:
                     try:
@@ -70,10 +70,13 @@ class Durability:
             return
         todo = sync.plan(tree, nodes)
         await trio.to_thread.run_sync(sync.run, self._disk, todo, limiter=self._limiter)
-        sync.finish(tree, todo)
+        if not _is_gone(tree):
+            sync.finish(tree, todo)
 
     async def _sync_journal(self, tree: WorkingTree, target: int) -> None:
         async with self._locks[tree.branch_id]:
+            if _is_gone(tree):
+                return
             if tree.broken:
                 raise failure(errno.EIO)
             if tree.journal.synced_sequence >= target:
@@ -82,6 +85,8 @@ class Durability:
                 if not tree.installed:
                     break
                 await self._sync_files(tree, sync.pending(tree, None))
+                if _is_gone(tree):
+                    return
             if tree.installed:
                 todo = sync.plan(tree, sync.pending(tree, None))
                 sync.run(self._disk, todo)
@@ -94,3 +99,8 @@ class Durability:
                 _log.error("branch is read-only now", branch=tree.branch_id, error=str(error))
                 raise
             tree.journal.end_sync(started)
+
+
+def _is_gone(tree: WorkingTree) -> bool:
+    """Whether the branch has been deleted; that may happen wherever something is awaited."""
+    return not tree.journal.is_open

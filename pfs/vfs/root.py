@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import trio
 
-from pfs.errors import NotFound
+from pfs.errors import NoSpace, NotFound, ReadOnly
 from pfs.namespace.grammar import parse_spelling
 from pfs.namespace.resolve import Resolution, Resolver, Shows
 from pfs.objects.commit import Author
@@ -22,6 +22,7 @@ from pfs.overlay.names import failure
 from pfs.overlay.node import Node
 from pfs.overlay.tree import CommitTree, Listed, Readers, Tree
 from pfs.overlay.worktree import WorkingTree
+from pfs.repo.ledger import VIEW_LIMIT
 from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
 from pfs.repo.repositories import Repositories
@@ -52,6 +53,7 @@ class MountRoot:
         self._inodes = inodes
         self._author = author
         self._commits: dict[tuple[int, bytes, bytes], CommitTree] = {}
+        self._unstored_views: dict[tuple[int, bytes, bytes], int] = {}
         self.names_of: dict[Tree, tuple[Repo, bytes]] = {}  # what each open tree shows: its repo, its name
 
     def names(self) -> list[Listed]:
@@ -90,12 +92,8 @@ class MountRoot:
         key = (repo.repo_id, commit_id, spelling)
         tree = self._commits.get(key)
         if tree is None:
-            views = self._repositories.views
-            view = views.find(repo.repo_id, commit_id, spelling)
-            file_view = views.find(repo.repo_id, commit_id)
-            if view is None or file_view is None:
-                view = await trio.to_thread.run_sync(views.number, repo.repo_id, commit_id, spelling)
-                file_view = await trio.to_thread.run_sync(views.number, repo.repo_id, commit_id)
+            view = await self._view(repo.repo_id, commit_id, spelling)
+            file_view = await self._view(repo.repo_id, commit_id, b"")
             commit = repo.commits.read(commit_id)
             self._drop_unused()
             nodes = self._inodes.nodes_of(file_view)
@@ -104,6 +102,19 @@ class MountRoot:
             self._inodes.add(tree)
             self.names_of[tree] = (repo, resolution.canonical)
         return tree
+
+    async def _view(self, repo_id: int, commit_id: bytes, spelling: bytes) -> int:
+        """The view number of a commit; where none can be stored, one from the top, for this mount only."""
+        views, key = self._repositories.views, (repo_id, commit_id, spelling)
+        number = self._unstored_views.get(key)
+        if number is None:
+            number = views.find(*key)
+        if number is None:
+            try:
+                number = await trio.to_thread.run_sync(views.number, *key)
+            except (ReadOnly, NoSpace):
+                number = self._unstored_views.setdefault(key, VIEW_LIMIT - 1 - len(self._unstored_views))
+        return number
 
     def _drop_unused(self) -> None:
         if len(self._commits) < COMMIT_TREES_MAX:

@@ -13,7 +13,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,13 @@ def wait_all(processes: Sequence[subprocess.Popen[bytes]], seconds: float = COMM
     """Wait for programs; none may fail."""
     for process in processes:
         assert process.wait(seconds) == 0, process.args
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = COMMAND_SECONDS) -> None:
+    """Ask until it is so; never for ever."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 def _read_line(fd: int) -> dict[str, Any]:
