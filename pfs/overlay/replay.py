@@ -56,7 +56,7 @@ class Replay:
         self.cut_short = False
 
     def begin(self) -> None:
-        """Remove what nobody needs and begin a new generation, after `show`.  Raises OSError."""
+        """Give up what nobody needs and begin a new generation, after `show`.  Raises OSError."""
         tree, journal = self._tree, self._tree.journal
         self._remove_leftovers()
         if not tree.generation.dirty:
@@ -296,12 +296,13 @@ class Replay:
         return [node for node in self._tree.nodes.values() if node.tree is self._tree]
 
     def _remove_leftovers(self) -> None:
-        """Remove the working files that no layer names."""
+        """Let the working files that no layer names go, once what was replayed is durable."""
         tree = self._tree
         live = self._live_layers()
+        tree.discarded.clear()
         for name in tree.disk.listdir(tree.working.directory):
             if name not in live:
-                tree.disk.unlink(tree.working.directory / name)
+                tree.discarded.append((tree.journal.sequence, tree.working.directory / name))
 
     def _live_layers(self) -> set[str]:
         tree = self._tree

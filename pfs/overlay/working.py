@@ -76,18 +76,18 @@ class WorkingFiles:
         if fd is not None:
             self._disk.close(fd)
 
-    def unlink(self, layers: Iterable[Layer]) -> None:
-        """Remove the files of layers; one that is not there any more is no error.  May run in a thread."""
-        for layer in layers:
+    def unlink(self, paths: Iterable[Path]) -> None:
+        """Remove files; one that is not there any more is no error.  May run in a thread."""
+        for path in paths:
             try:
-                self._disk.unlink(self.path(layer))
+                self._disk.unlink(path)
             except FileNotFoundError:
                 continue
 
     def remove(self, layer: Layer) -> None:
         """`forget` and `unlink` one layer."""
         self.forget(layer)
-        self.unlink([layer])
+        self.unlink([self.path(layer)])
 
     def close(self) -> None:
         """Close all descriptors."""

@@ -10,7 +10,7 @@ by `attributes`, bytes by `files`; this module keeps what they share.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class WorkingTree(Tree):
         self.unsynced: dict[int, Node] = {}  # files written to since their last sync began
         self.syncing: dict[Node, int] = {}  # files whose syncs are under way, and how many
         self.installed: dict[int, tuple[Node, int]] = {}  # taken another's name by that record, unmarked
+        self.discarded: deque[tuple[int, Path]] = deque()  # working files, and until when they stay
         self.failed: set[int] = set()
         self.broken = ""  # why the branch has turned read-only
         self._orphans: list[Node] = []
@@ -286,9 +287,21 @@ class WorkingTree(Tree):
         self.discard_content(state.content)
 
     def discard_content(self, content: Content) -> None:
-        """Remove the working files of a stack that nothing shows any more."""
+        """Give up the working files of a stack that nothing shows any more.
+
+        They go when the journal says so durably (`take_discarded`): before, a power cut would bring back
+        the name without its bytes.
+        """
         for layer in layers(content):
-            self.working.remove(layer)
+            self.working.forget(layer)
+            self.discarded.append((self.journal.sequence, self.working.path(layer)))
+
+    def take_discarded(self) -> list[Path]:
+        """The working files that no name leads to any more, by the durable part of the journal."""
+        gone = []
+        while self.discarded and self.discarded[0][0] <= self.journal.synced_sequence:
+            gone.append(self.discarded.popleft()[1])
+        return gone
 
     # freezing: O(1), then absorbed in slices
 

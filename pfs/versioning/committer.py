@@ -135,7 +135,8 @@ class Committer:
         if sealed:
             for _ in absorb(tree, sealed, frozen):
                 await trio.lowlevel.checkpoint()
-            await trio.to_thread.run_sync(tree.working.unlink, frozen.layers)
+            paths = [tree.working.path(layer) for layer in frozen.layers]
+            await trio.to_thread.run_sync(tree.working.unlink, paths)
 
     def close(self) -> None:
         """End the worker threads."""

@@ -46,9 +46,12 @@ class Durability:
         await self._sync_journal(tree, max(target, tree.journal.sequence))
 
     async def sync_all(self, tree: WorkingTree) -> None:
-        """Make everything that has been done so far in a working tree durable."""
+        """Make everything that has been done so far in a working tree durable, then remove what it let go."""
         await self._sync_files(tree, sync.pending(tree, None, everything=True))
         await self._sync_journal(tree, tree.journal.sequence)
+        gone = tree.take_discarded()
+        if gone:
+            await trio.to_thread.run_sync(tree.working.unlink, gone, limiter=self._limiter)
 
     async def run(self) -> None:
         """Sync what has changed, about once a second, for ever."""
@@ -57,7 +60,8 @@ class Durability:
             for tree in self._branches.opened():
                 if tree.broken or _is_gone(tree):
                     continue
-                if tree.unsynced or tree.journal.synced_sequence < tree.journal.sequence:
+                behind = tree.journal.synced_sequence < tree.journal.sequence
+                if behind or tree.unsynced or tree.discarded:
                     try:
                         await self.sync_all(tree)
                     except OSError as error:
