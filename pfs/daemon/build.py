@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
+import trio
 
 from pfs.errors import PfsError
 from pfs.namespace.resolve import Resolver
@@ -38,6 +39,7 @@ ENTRY_CACHE_BYTES = 64 * 1024 * 1024  # decoded nodes of directories
 LINK_CACHE_BYTES = 8 * 1024 * 1024
 FILE_CACHE_BYTES = 16 * 1024 * 1024  # decoded chunk lists
 SYNC_THREADS = 8
+LOOK_AFTER_SECONDS = 60.0
 
 _log = structlog.get_logger("daemon")
 
@@ -109,7 +111,12 @@ class Daemon:
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
-        return [] if self.read_only else [self.checkpointer.run, self.durability.run]
+        return [] if self.read_only else [self.checkpointer.run, self.durability.run, self._look_after]
+
+    async def _look_after(self) -> None:
+        while True:
+            await trio.sleep(LOOK_AFTER_SECONDS)
+            await trio.to_thread.run_sync(self.store.look_after)
 
     async def commit(
         self, repo: Repo, branch_name: str | None, message: Message, kind: CommitKind = CommitKind.COMMIT

@@ -38,6 +38,8 @@ from pfs.store.store import Store
 
 SWITCH_INTERVAL_SECONDS = 1e-4  # a busy background thread must not hold the loop for the default 5 ms
 MMAP_THRESHOLD_BYTES = 64 * 1024 * 1024  # pyfuse3 allocates 1 MiB a request: keep that off mmap
+RESERVE_BYTES_MAX = 256 * 1024 * 1024
+RESERVE_SHARE = 16  # at most this part of the free disk
 FLUSH_SECONDS_MAX = 10.0  # for mapped files when told to end
 RESTART_SECONDS = 5.0  # before a background task that failed is started again
 GC_THRESHOLDS = (50_000, 50, 1_000_000)  # a full collection over a million inodes is a pause of 0.3 s
@@ -59,7 +61,11 @@ class Options:
 def run(options: Options) -> None:
     """Mount and serve until the end.  Raises PfsError where there is nothing to serve."""
     _prepare_process()
-    store = Store.open(options.store, Disk(), read_only=options.read_only)
+    disk = Disk()
+    reserve_bytes = 0 if options.read_only else _reserve_bytes(disk, options.store)
+    store = Store.open(options.store, disk, read_only=options.read_only, reserve_bytes=reserve_bytes)
+    for note in store.notes:
+        _log.warning("mended", store=str(options.store), what=note)
     try:
         trio.run(_serve, options, store)
     except BaseExceptionGroup as group:
@@ -69,6 +75,13 @@ def run(options: Options) -> None:
         raise _first(failures) from None
     finally:
         store.close()
+
+
+def _reserve_bytes(disk: Disk, store: Path) -> int:
+    """What is held back so that commits work on a full disk: less on a small one."""
+    above = next(path for path in (store, *store.parents) if path.exists())
+    below = disk.statvfs(above)
+    return min(RESERVE_BYTES_MAX, below.f_bavail * below.f_frsize // RESERVE_SHARE)
 
 
 def _first(group: BaseExceptionGroup[PfsError]) -> PfsError:
