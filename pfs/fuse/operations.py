@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyfuse3
+import structlog
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext
 
 from pfs.fuse.guard import guarded
@@ -23,6 +24,8 @@ from pfs.overlay.tree import CommitTree, Listed, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.vfs.filesystem import Caller, Filesystem
 from pfs.vfs.inodes import ROOT_INODE
+
+_log = structlog.get_logger("fuse")
 
 FOR_EVER_SECONDS = 10 * 365 * 86_400.0  # commits never change
 LONG_SECONDS = 86_400.0  # working trees change only through us
@@ -73,9 +76,12 @@ class Operations(pyfuse3.Operations):
         return missing
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        """FORGET: the kernel has dropped its references."""
+        """FORGET: the kernel has dropped its references.  It takes no answer, not even an error."""
         for inode, lookups in inode_list:
-            self._fs.forget(inode, lookups)
+            try:
+                self._fs.forget(inode, lookups)
+            except Exception:
+                _log.exception("request failed", request="forget", inode=inode)
 
     @guarded(EntryAttributes)
     async def mknod(

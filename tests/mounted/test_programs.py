@@ -34,6 +34,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(path, "commit", "-q", "-m", "one")
     (path / "d1/e1/f1.txt").write_text("changed\n")
     git(path, "commit", "-q", "-a", "-m", "two")
+    git(path, "gc", "-q")
     return path
 
 
