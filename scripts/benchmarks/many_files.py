@@ -73,7 +73,9 @@ def make_repo(store_path: Path, name: str, files: int, wide: int = 0) -> None:
         rest = files - wide
         sizes = [min(each, rest - at) for at in range(0, rest, each)]
         digits = len(str(len(sizes)))
-        folders = (maker.folder(b"folder%0*d" % (digits, n), size) for n, size in enumerate(sizes))
+        folders: Iterator[Entry] = (
+            maker.folder(b"folder%0*d" % (digits, n), size) for n, size in enumerate(sizes)
+        )
         if wide:
             folders = itertools.chain(folders, (maker.folder(b"wide", wide) for _ in range(1)))
         branch = repo.default_branch

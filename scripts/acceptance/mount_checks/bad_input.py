@@ -98,7 +98,7 @@ def bad_mounts(job: Run) -> None:
     """Refused before anything is done."""
     top = job.directory
     store, where = top / "store", top / "mount"
-    pfs = [PFS, "--store", store]
+    pfs: list[str | Path] = [PFS, "--store", store]
     say = Refusals(job, store)
     (top / "full").mkdir()
     (top / "full/file").write_text("x")
@@ -163,7 +163,7 @@ def bad_names(job: Run) -> None:
     """Each says why; the store stays as it was."""
     top = job.directory
     store, where = top / "store", top / "mount"
-    pfs = [PFS, "--store", store]
+    pfs: list[str | Path] = [PFS, "--store", store]
     say = Refusals(job, store)
     say.refused("a command without a daemon", 7, "commit", "repo", "-m", "x", mentions="pfs mount")
     say.refused("reading where no store is", 3, "log", "repo")
@@ -197,7 +197,7 @@ def bad_disks(job: Run) -> None:
     top = job.directory
     with small_disk(top, 48 * MIB) as disk:
         store, where = disk / "store", top / "mount"
-        pfs = [PFS, "--store", store]
+        pfs: list[str | Path] = [PFS, "--store", store]
         say = Refusals(job, store)
         with _mounted(pfs, where):
             run(*pfs, "init", "repo")
@@ -243,7 +243,7 @@ def _fill(job: Run, repo: Path, pfs: list[str | Path]) -> None:
             while True:
                 written += filler.write(noise(MIB, written))
     except OSError as failure:
-        error = failure.strerror
+        error = str(failure.strerror)
     full = "No space left on device"
     job.demand("writing until the disk is full", f"{error} after {written >> 20} MiB", full, error == full)
     job.equal("reading", (repo / "kept").read_bytes() == noise(100_000, 1), True)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from pfs.disk import Disk
@@ -82,7 +83,7 @@ def dates(job: Run) -> None:
         for name, text in wanted.items():
             job.equal(name, (mount.path / name / "age").read_text(), text)
         for name in ("old@{2001-01-01}", "old@{2999-01-01}"):
-            job.equal(name, _errno(lambda name=name: os.listdir(mount.path / name)), "ENOENT")
+            job.equal(name, _errno(partial(os.listdir, mount.path / name)), "ENOENT")
     finally:
         mount.stop()
 
@@ -212,7 +213,7 @@ def damage(job: Run) -> None:
         fd = os.open(repo / "file", os.O_RDONLY)
         page = 4096
         readable = [
-            n for n in range(0, len(whole), page) if _errno(lambda n=n: os.pread(fd, page, n)) == "no error"
+            n for n in range(0, len(whole), page) if _errno(partial(os.pread, fd, page, n)) == "no error"
         ]
         right = all(os.pread(fd, page, n) == whole[n : n + page] for n in readable)
         os.close(fd)

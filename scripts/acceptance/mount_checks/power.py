@@ -280,7 +280,7 @@ def kill9(job: Run) -> None:
         path.write_bytes(noise(number * 7919 % 150_000, number))
     store, where = job.directory / "store", job.directory / "mount"
     where.mkdir()
-    pfs = [PFS, "--store", store]
+    pfs: list[str | Path] = [PFS, "--store", store]
     rounds = job.pick(6, 2)
     pid = _mount(pfs, where)
     (where / "repo").mkdir()
@@ -299,10 +299,10 @@ def kill9(job: Run) -> None:
         with Timer() as timer:
             pid = _mount(pfs, where)
         wrong = []
-        for path in finished:
-            old = source / Path(path).relative_to(target)
-            if Path(path).read_bytes() != old.read_bytes():
-                wrong.append(path)
+        for name in finished:
+            old = source / Path(name).relative_to(target)
+            if Path(name).read_bytes() != old.read_bytes():
+                wrong.append(name)
         job.equal(
             f"kill {number}, mounted again in {timer}: of {len(finished)} files not whole", wrong[:3], []
         )
