@@ -301,6 +301,7 @@ class Replay:
         live = self._live_layers()
         tree.discarded.clear()
         for name in tree.disk.listdir(tree.working.directory):
+            tree.next_layer = max(tree.next_layer, int(name, 16) + 1)  # its name is taken until then
             if name not in live:
                 tree.discarded.append((tree.journal.sequence, tree.working.directory / name))
 
