@@ -145,25 +145,26 @@ class _FileCut:
 
     def run(self) -> Committed:
         """Cut range after range; what is before a range that was cut is final."""
-        top = self._top
-        done = top.cut_end
-        result = self._below if top.cut is None else self._resumed(top.cut, done)
-        for dirty_start, dirty_end in self._ranges():
+        top, result, done = self._top, self._below, 0
+        ranges = self._ranges()
+        if top.cut is not None:
+            result, done = self._resume(top.cut, top.cut_end, ranges)
+        for dirty_start, dirty_end in ranges:
+            if done == top.size:
+                break
             if dirty_end <= done and dirty_end != top.size:
                 continue
             start = max(done, chunker.restart(self._old, dirty_start))
             result, done = self._cut_range(result, start, dirty_end)
-            if done == top.size:
-                break
         return result
 
-    def _resumed(self, cut: Committed, end: int) -> Committed:
-        """What an earlier, interrupted cutting left: its chunks up to `end`, the old ones from there."""
-        if end >= self._below.size or self._old.at_or_after(end) != end:
-            return cut
-        files = self._readers.files
-        rows = [row for first, row in files.rows(*_content(self._below), end) if first >= end]
-        return self._replace(cut, end, cut.size, rows)
+    def _resume(self, cut: Committed, end: int, ranges: list[tuple[int, int]]) -> tuple[Committed, int]:
+        """Go on at the cut point `end`, where an earlier cutting stopped, until old cut points are met."""
+        follow = self._old.at_or_after(min(end, self._below.size))
+        rows = [row for _, row in self._readers.files.rows(*_content(cut))]
+        result = self._replace(self._below, 0, follow, rows)
+        begun = [last for first, last in ranges if chunker.restart(self._old, first) <= end]
+        return self._cut_range(result, end, max([end, *begun]), follow - end)
 
     def _ranges(self) -> list[tuple[int, int]]:
         ranges = changed(self._top)
@@ -172,16 +173,23 @@ class _FileCut:
             ranges.append((min(size, old_size), size))
         return ranges
 
-    def _cut_range(self, result: Committed, start: int, dirty_end: int) -> tuple[Committed, int]:
-        """Put new chunks from `start` on until they meet old ones; the result, and how far it is final."""
+    def _cut_range(
+        self, result: Committed, start: int, dirty_end: int, ahead: int = 0
+    ) -> tuple[Committed, int]:
+        """Put new chunks from `start` on until they meet old ones; the result, and how far it is final.
+
+        Old chunks stand in `result` that many bytes `ahead` of where they belong.
+        """
         rows: list[ChunkRow] = []
         durable_at = start
         may_meet = dirty_end < self._below.size
         for at, row in self._rows(start):
             rows.append(row)
+            if at == self._top.size:
+                break
             if may_meet and row.repeat == 1 and chunker.meets(self._old, at, dirty_end):
-                return self._replace(result, start, at, rows), at
-            if at - durable_at >= STRETCH_BYTES and at < self._top.size:
+                return self._replace(result, start, at - ahead, rows), at
+            if at - durable_at >= STRETCH_BYTES:
                 partial = self._replace(result, start, result.size, rows)
                 self._give_back(partial, at)
                 durable_at = at
