@@ -91,6 +91,8 @@ class Cutter:
 
     def punch(self, layer: Layer, end: int) -> None:
         """Give the working bytes [0, end) of a layer back to the disk."""
+        if not layer.size:
+            return
         try:
             fd = self._disk.open(self.working.path(layer))
         except FileNotFoundError:
