@@ -134,7 +134,7 @@ def claim(disk: Disk, path: Path, *, create: bool, read_only: bool, lock: bool) 
         may_create = create and not read_only
         if names is None:
             if not may_create:
-                raise NotFound(f"{path}: there is no store", hint="'pfs init' makes one")
+                raise NotFound(f"{path}: there is no store", hint="'pfs mount DIR' makes one")
             _make_directory(disk, path)
         elif "format" not in names and not (may_create and _OURS.issuperset(names)):
             raise StoreError(
