@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -25,7 +25,7 @@ from pfs.repo.repositories import Repositories
 from pfs.store.store import Store
 from pfs.versioning.checkpointer import Checkpointer
 from pfs.versioning.committer import Committer, Message
-from pfs.versioning.fsck import Problem
+from pfs.versioning.fsck import Problem, check_slice
 from pfs.vfs.dot_pfs import DotPfs
 from pfs.vfs.durability import Durability
 from pfs.vfs.filesystem import Filesystem
@@ -40,6 +40,7 @@ LINK_CACHE_BYTES = 8 * 1024 * 1024
 FILE_CACHE_BYTES = 16 * 1024 * 1024  # decoded chunk lists
 SYNC_THREADS = 8
 LOOK_AFTER_SECONDS = 60.0
+CHECK_SLICE = 64  # inodes that fsck looks at before others get the loop
 
 _log = structlog.get_logger("daemon")
 
@@ -149,9 +150,15 @@ class Daemon:
             "replayed_records": self.branches.replayed_records,
         }
 
-    def check_overlay(self) -> list[Problem]:
-        """What is wrong with working trees."""
-        return []
+    def check_overlay(self) -> Iterator[Problem]:
+        """What is wrong with open working trees.  In a thread: the loop looks, a slice at a time."""
+        for tree in self.branches.opened():
+            named = self.root.names_of.get(tree)
+            where = os.fsdecode(named[1]) if named else f"branch {tree.branch_id}"
+            yield from trio.from_thread.run_sync(check_slice, tree, where, None)
+            nodes = trio.from_thread.run_sync(list, tree.nodes.values())
+            for at in range(0, len(nodes), CHECK_SLICE):
+                yield from trio.from_thread.run_sync(check_slice, tree, where, nodes[at : at + CHECK_SLICE])
 
     def _names_of(self, tree: Tree) -> tuple[Repo, bytes]:
         return self.root.names_of[tree]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,7 +17,10 @@ from pfs.objects.commit import Commit
 from pfs.objects.entry import Entry, FileType, link_key
 from pfs.objects.tree import TreeReader
 from pfs.objects.tree_node import Row
+from pfs.overlay.check import check_journal, check_node
+from pfs.overlay.node import Node
 from pfs.overlay.tree import Readers
+from pfs.overlay.worktree import WorkingTree
 from pfs.repo.repo import Repo
 from pfs.repo.repositories import Repositories
 from pfs.store.store import Store
@@ -56,6 +59,19 @@ def fsck(store: Store, repositories: Repositories, readers: Readers) -> Report:
         for commit_id in repo.commits.all_ids():
             walk.check_commit(repo, commit_id)
     return report
+
+
+def check_slice(tree: WorkingTree, where: str, nodes: Sequence[Node] | None) -> list[Problem]:
+    """What is wrong with some inodes of a working tree; None: with its journal.  On the event loop."""
+    found = (
+        check_journal(tree) if nodes is None else (what for node in nodes for what in check_node(tree, node))
+    )
+    return [Problem("working tree", where, what) for what in found]
+
+
+def check_working_tree(tree: WorkingTree, where: str) -> list[Problem]:
+    """All that is wrong with a working tree that nobody uses."""
+    return [*check_slice(tree, where, None), *check_slice(tree, where, list(tree.nodes.values()))]
 
 
 def _check_refs(repo: Repo, report: Report) -> None:

@@ -13,18 +13,20 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from pfs.disk import Disk
-from pfs.errors import UsageError
+from pfs.errors import PfsError, UsageError
 from pfs.namespace.resolve import Resolver, Shows
 from pfs.objects.commit import Commit, CommitKind
 from pfs.objects.entry import Entry, FileType, LinkRow
 from pfs.objects.file import FileReader
 from pfs.objects.tree import TreeReader
+from pfs.overlay.branches import Branches
 from pfs.overlay.tree import Readers
 from pfs.repo.backing import Clock
 from pfs.repo.records import BranchRecord
@@ -32,7 +34,7 @@ from pfs.repo.repo import Repo
 from pfs.repo.repositories import Repositories
 from pfs.store.store import Store
 from pfs.versioning.diff import Change, diff
-from pfs.versioning.fsck import Problem, fsck
+from pfs.versioning.fsck import Problem, check_working_tree, fsck
 from pfs.versioning.inspect import inspect_object, statistics
 from pfs.versioning.log import log
 from pfs.versioning.read import CommitFiles, OpenPlace, open_place
@@ -310,7 +312,30 @@ def opened(path: Path, clock: Clock) -> Iterator[Context]:
             TreeReader(store, LinkRow, OFFLINE_CACHE_BYTES),
             FileReader(store, OFFLINE_CACHE_BYTES),
         )
-        yield Context(store, Repositories(store, clock), readers, clock)
+        repositories = Repositories(store, clock)
+        branches = Branches(
+            readers, store.disk, store.path, repositories, store.disk.boot_id(), clock, read_only=True
+        )
+        check = partial(_check_working_trees, repositories, branches)
+        try:
+            yield Context(store, repositories, readers, clock, check)
+        finally:
+            branches.close()
+
+
+def _check_working_trees(repositories: Repositories, branches: Branches) -> Iterator[Problem]:
+    """Replay what is in each branch's journal, in memory, and look at the outcome."""
+    for repo in repositories.list():
+        for branch in repo.branches():
+            if not branches.has_journal(branch):
+                continue
+            where = f"{repo.name}@{branch.name}"
+            try:
+                tree = branches.open(repo, branch)
+            except (PfsError, OSError) as error:
+                yield Problem("working tree", where, str(error))
+            else:
+                yield from check_working_tree(tree, where)
 
 
 def read_offline(path: Path, op: str, args: Args, clock: Clock) -> Json:

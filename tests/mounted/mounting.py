@@ -21,14 +21,7 @@ from typing import Any
 
 from pfs.control.client import ControlClient
 from pfs.control.mountpoint import soften
-from pfs.disk import Disk
-from pfs.objects.entry import Entry, LinkRow
-from pfs.objects.file import FileReader
-from pfs.objects.tree import TreeReader
-from pfs.overlay.tree import Readers
-from pfs.repo.repositories import Repositories
-from pfs.store.store import Store
-from pfs.versioning.fsck import fsck
+from pfs.versioning.operations import read_offline
 
 START_SECONDS = 30
 END_SECONDS = 60
@@ -42,7 +35,6 @@ _UNTIL_ALARM = (
     "os.execv(sys.executable, [sys.executable, '-m', *sys.argv[2:]])"
 )
 _CONNECTIONS = Path("/sys/fs/fuse/connections")
-_CACHE_BYTES = 1 << 24
 
 
 class Mount:
@@ -209,14 +201,7 @@ class Mount:
     def check(self) -> list[object]:
         """What fsck finds in the store of a daemon that has ended."""
         assert self._process is None
-        with Store.open(self.store, Disk()) as store:
-            readers = Readers(
-                store,
-                TreeReader(store, Entry, _CACHE_BYTES),
-                TreeReader(store, LinkRow, _CACHE_BYTES),
-                FileReader(store, _CACHE_BYTES),
-            )
-            return list(fsck(store, Repositories(store, lambda: 0), readers).problems)
+        return list(read_offline(self.store, "fsck", {}, time.time_ns)["findings"])
 
     # using it
 
