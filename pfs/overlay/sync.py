@@ -12,6 +12,7 @@ thread, finish on the loop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,27 +74,35 @@ def plan(tree: WorkingTree, nodes: list[Node]) -> FileSync:
     return todo
 
 
-def run(disk: Disk, todo: FileSync) -> None:
+def run(disk: Disk, *planned: FileSync) -> None:
     """Sync each file, or the whole file system where they are many.  In a thread; raises nothing."""
+    directory = next((todo.directory for todo in planned if todo.directory is not None), None)
+    if directory is not None and sum(len(todo.nodes) for todo in planned) >= SYNCFS_FILES_MIN:
+        _sync_file_system(disk, planned, directory)
+        return
+    for todo in planned:
+        try:
+            for number, paths in enumerate(todo.paths):
+                for path in paths:
+                    _sync_file(disk, todo, number, path)
+        except OSError as error:
+            todo.error = error
+        else:
+            _sync_names(disk, todo)
+
+
+def _sync_file_system(disk: Disk, planned: Sequence[FileSync], directory: Path) -> None:
     try:
-        if len(todo.nodes) >= SYNCFS_FILES_MIN and todo.directory is not None:
-            _sync_file_system(disk, todo, todo.directory)
-            return
-        for number, paths in enumerate(todo.paths):
-            for path in paths:
-                _sync_file(disk, todo, number, path)
+        fd = disk.open_read(directory)
     except OSError as error:
-        todo.error = error
-    else:
-        _sync_names(disk, todo)
-
-
-def _sync_file_system(disk: Disk, todo: FileSync, directory: Path) -> None:
-    fd = disk.open_read(directory)
+        for todo in planned:
+            todo.error = error
+        return
     try:
         disk.syncfs(fd)
     except OSError:
-        todo.failed.update(range(len(todo.nodes)))
+        for todo in planned:
+            todo.failed.update(range(len(todo.nodes)))
     finally:
         disk.close(fd)
 

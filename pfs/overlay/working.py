@@ -61,7 +61,9 @@ class WorkingFiles:
         known = layer.mtime_ns
         if known is not None:
             return known
-        return self._disk.fstat(self.fd(layer)).st_mtime_ns
+        fd = self._fds.get(layer.number)
+        status = self._disk.stat(self.path(layer)) if fd is None else self._disk.fstat(fd)
+        return status.st_mtime_ns
 
     def stat_mtime_ns(self, layer: Layer) -> int:
         """As `mtime_ns`, for threads: by path."""

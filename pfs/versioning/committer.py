@@ -25,6 +25,7 @@ from pfs.objects.entry import Entry
 from pfs.objects.ids import Kind
 from pfs.overlay.absorb import absorb
 from pfs.overlay.branches import Branches
+from pfs.overlay.content import Layer
 from pfs.overlay.cutter import CutProgress, Cutter
 from pfs.overlay.freeze import Freezer, Frozen
 from pfs.overlay.node import Generation
@@ -135,8 +136,10 @@ class Committer:
         if sealed:
             for _ in absorb(tree, sealed, frozen):
                 await trio.lowlevel.checkpoint()
-            paths = [tree.working.path(layer) for layer in frozen.layers]
-            await trio.to_thread.run_sync(tree.working.unlink, paths)
+            await trio.to_thread.run_sync(self._remove, tree, frozen.layers)
+
+    def _remove(self, tree: WorkingTree, layers: list[Layer]) -> None:
+        tree.working.unlink(tree.working.path(layer) for layer in layers)
 
     def close(self) -> None:
         """End the worker threads."""
