@@ -260,8 +260,9 @@ class CutProgress:
             raise
         self._on_loop(self._tree.journal.end_sync, started)
         for shown in stack:
-            shown.cut = cut
-            shown.cut_end = end
+            if end > shown.cut_end:  # one below may have been cut further, and punched, as the top it was
+                shown.cut = cut
+                shown.cut_end = end
 
     def _append(self, stack: list[Layer], end: int, cut: Committed) -> JournalSync:
         journal, top = self._tree.journal, stack[0]

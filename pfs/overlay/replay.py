@@ -128,7 +128,11 @@ class Replay:
             numbers, end, content, height, cut_size, size, mtime_ns = record[1:]
             cut = _Cut(end, Committed(content, height, cut_size), size, mtime_ns)
             for number in numbers:
-                self._cuts[boot_id, number] = cut if number == numbers[0] else cut._replace(mtime_ns=None)
+                known = self._cuts.get((boot_id, number))
+                if known is None or known.end < end:
+                    self._cuts[boot_id, number] = cut._replace(
+                        mtime_ns=mtime_ns if number == numbers[0] else None
+                    )
         self._look_ahead_number(record)
 
     def _look_ahead_numbers(self, segment: Segment) -> None:
