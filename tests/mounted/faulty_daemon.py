@@ -1,7 +1,8 @@
 """A daemon in which any method of the filesystem can be made to fail.
 
-Run as `python -m tests.mounted.faulty_daemon`.  The file `plant` beside the store holds the method's name and what is to happen: `raise` an error
-that nobody expects, or `return` something of the wrong type.
+Run as `python -m tests.mounted.faulty_daemon`.  The file `plant` beside the store holds the
+method's name and what is to happen: `raise` an error that nobody expects, or `return` something
+of the wrong type.
 """
 
 from __future__ import annotations
