@@ -7,6 +7,7 @@ another file for seconds; readahead of 128 KiB halves cold sequential reads.
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 MAX_BACKGROUND = 200
@@ -23,6 +24,9 @@ def raise_background_limits(mount_point: Path) -> None:
     if device is None:
         return
     connection = _CONNECTIONS / str(os.minor(device))
+    if not connection.exists():
+        command = ["mount", "-t", "fusectl", "fusectl", str(_CONNECTIONS)]
+        subprocess.run(command, check=False, capture_output=True)
     _write(connection / "max_background", MAX_BACKGROUND)
     _write(connection / "congestion_threshold", CONGESTION_THRESHOLD)
     _write(_BDI / f"{os.major(device)}:{os.minor(device)}" / "read_ahead_kb", READ_AHEAD_KIB)

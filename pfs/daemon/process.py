@@ -29,7 +29,7 @@ from pfs.control.server import Peer, serve
 from pfs.control.wire import encode_line
 from pfs.daemon.build import Daemon
 from pfs.daemon.control import handlers
-from pfs.daemon.fusectl import raise_background_limits
+from pfs.daemon.fusectl import device_of, raise_background_limits
 from pfs.daemon.loop_watch import LoopWatch
 from pfs.disk import Disk
 from pfs.errors import Denied, NotFound, PfsError
@@ -40,6 +40,7 @@ SWITCH_INTERVAL_SECONDS = 1e-4  # a busy background thread must not hold the loo
 MMAP_THRESHOLD_BYTES = 64 * 1024 * 1024  # pyfuse3 allocates 1 MiB a request: keep that off mmap
 RESERVE_BYTES_MAX = 256 * 1024 * 1024
 RESERVE_SHARE = 16  # at most this part of the free disk
+MOUNT_LOOK_SECONDS = 1.0
 FLUSH_SECONDS_MAX = 10.0  # for mapped files when told to end
 RESTART_SECONDS = 5.0  # before a background task that failed is started again
 GC_THRESHOLDS = (50_000, 50, 1_000_000)  # a full collection over a million inodes is a pause of 0.3 s
@@ -121,6 +122,7 @@ async def _serve(options: Options, store: Store) -> None:
                 for task in daemon.background_tasks():
                     nursery.start_soon(_kept_running, task)
                 nursery.start_soon(_report_ready, options)
+                nursery.start_soon(_end_when_unmounted, options.mount_point)
         finally:
             daemon.state = "stopping"
             with trio.CancelScope(shield=True):
@@ -167,6 +169,15 @@ async def _kept_running(task: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             _log.exception("background task failed", task=task.__qualname__)
         await trio.sleep(RESTART_SECONDS)
+
+
+async def _end_when_unmounted(mount_point: Path) -> None:
+    """End when our mount has gone although a copy in another mount namespace keeps its connection alive."""
+    while True:
+        await trio.sleep(MOUNT_LOOK_SECONDS)
+        if await trio.to_thread.run_sync(device_of, mount_point) is None:
+            mount.end()
+            return
 
 
 async def _end_on_signal(signals: AsyncIterator[int], daemon: Daemon) -> None:

@@ -166,7 +166,12 @@ class MountRoot:
         tree = self.working_tree(repo, branch)
         if branch.base != branch.head or tree.is_dirty() or tree.writers:
             raise failure(errno.ENOTEMPTY)
-        await trio.to_thread.run_sync(lambda: repo.delete_branch(branch.name, who=who))
+        tree.broken = "it is being deleted"  # nothing may be written that would go with it
+        try:
+            await trio.to_thread.run_sync(lambda: repo.delete_branch(branch.name, who=who))
+        except BaseException:
+            tree.broken = ""
+            raise
         self.names_of.pop(tree, None)
         self._inodes.remove(tree.view)
         self._branches.discard(branch.branch_id)
