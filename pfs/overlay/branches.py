@@ -8,6 +8,7 @@ files up to that generation are leftovers of a crash and go before the replay.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pfs.disk import Disk
@@ -81,7 +82,8 @@ class Branches:
         for kind in ("journal", "working"):
             directory = self._directory(kind, branch_id)
             for name in self._disk.listdir(directory):
-                self._disk.unlink(directory / name)
+                with suppress(FileNotFoundError):  # a commit's working files are being removed
+                    self._disk.unlink(directory / name)
             self._disk.rmdir(directory)
 
     def close(self) -> None:

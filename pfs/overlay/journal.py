@@ -53,7 +53,7 @@ class Op(enum.IntEnum):
     LOWER = 10  # file id, size: an unfrozen top was truncated
     CUT = 11  # layer numbers from the top, end, content, height, size, the top's size and mtime_ns: see below
     MARK = 12  # file id, size, sequence number, mtime_ns: the working files of F are durable to there
-    LOST = 13  # file id, sequence number: the sync of F's working files failed
+    LOST = 13  # file id: the sync of F's working files failed, or no name leads to it any more
 
 
 # CUT: what the stack of these layers shows of [0, end) is durable in chunks, and their working bytes may be

@@ -21,10 +21,6 @@ from pfs.overlay.node import Generation, Node
 from pfs.overlay.worktree import WorkingTree
 
 
-class _UnsafeError(Exception):
-    """The rest of this boot's records builds on bytes that a power cut took."""
-
-
 class _Mark(NamedTuple):
     size: int
     sequence: int
@@ -46,14 +42,14 @@ class Replay:
         self._base_generation = base_generation
         self._marks: dict[tuple[bytes, int], _Mark] = {}
         self._lost: dict[tuple[bytes, int], int] = {}
+        self._replaced: list[tuple[bytes, int, int]] = []  # boot, number of the rename, file
+        self._last: dict[bytes, int] = {}
         self._cuts: dict[tuple[bytes, int], _Cut] = {}
         self._layers: dict[int, tuple[Layer, int, bytes]] = {}
-        self._unmarked: set[int] = set()
         self._segment = Segment(0, b"", 0, [])
         self._number = 0
         self.records = 0
         self.file_id_max = 0
-        self.cut_short = False
 
     def begin(self) -> None:
         """Give up what nobody needs and begin a new generation, after `show`.  Raises OSError."""
@@ -77,20 +73,15 @@ class Replay:
             max([self._base_generation, *segments(tree.disk, journal.directory)]) + 1
         )
         journal.replaying = True
-        unsafe_boot = None
         try:
             for segment in found:
-                if segment.boot_id == unsafe_boot:
-                    continue
                 self._segment = segment
-                try:
-                    for number, record in segment.records:
+                last = self._last_safe(segment.boot_id)
+                for number, record in segment.records:
+                    if number <= last:
                         self._number = number
                         self._apply(record)
                         self.records += 1
-                except _UnsafeError:
-                    unsafe_boot = segment.boot_id
-                    self.cut_short = True
             self._settle()
         finally:
             journal.replaying = False
@@ -108,7 +99,7 @@ class Replay:
                 found.append(segment)
                 for number, record in segment.records:
                     journal.sequence = number
-                    self._look_ahead(segment.boot_id, record)
+                    self._look_ahead(segment.boot_id, number, record)
             elif segment.boot_id == journal.boot_id:
                 raise StoreError(
                     f"journal of branch {tree.branch_id}: records before {segment.first} are lost"
@@ -117,23 +108,44 @@ class Replay:
                 self._look_ahead_numbers(segment)
         return found
 
-    def _look_ahead(self, boot_id: bytes, record: list[Any]) -> None:
+    def _look_ahead(self, boot_id: bytes, number: int, record: list[Any]) -> None:
         """Gather what has to be known before earlier records are applied."""
         op = record[0]
+        self._last[boot_id] = number
         if op == Op.MARK:
             self._marks[boot_id, record[1]] = _Mark(*record[2:])
         elif op == Op.LOST:
-            self._lost[boot_id, record[1]] = record[2]
+            self._lost[boot_id, record[1]] = number
+        elif op == Op.RENAME:
+            self._replaced.extend((boot_id, number, file_id) for file_id in record[7])
         elif op == Op.CUT:
             numbers, end, content, height, cut_size, size, mtime_ns = record[1:]
             cut = _Cut(end, Committed(content, height, cut_size), size, mtime_ns)
-            for number in numbers:
-                known = self._cuts.get((boot_id, number))
+            for layer in numbers:
+                known = self._cuts.get((boot_id, layer))
                 if known is None or known.end < end:
-                    self._cuts[boot_id, number] = cut._replace(
-                        mtime_ns=mtime_ns if number == numbers[0] else None
+                    self._cuts[boot_id, layer] = cut._replace(
+                        mtime_ns=mtime_ns if layer == numbers[0] else None
                     )
         self._look_ahead_number(record)
+
+    def _last_safe(self, boot_id: bytes) -> int:
+        """Up to where the records of a boot count.
+
+        After a reboot nothing that ends between the rename of a file over another one and its mark, or the
+        loss of its names, is a state to show: its name would stand there without its bytes.
+        """
+        last = self._last.get(boot_id, 0)
+        if boot_id == self._tree.journal.boot_id:
+            return last
+        for _, renamed, file_id in sorted(
+            (entry for entry in self._replaced if entry[0] == boot_id), reverse=True
+        ):
+            marked, lost = self._marks.get((boot_id, file_id)), self._lost.get((boot_id, file_id), 0)
+            is_marked = marked is not None and marked.sequence >= renamed
+            if renamed <= last and not is_marked and not renamed < lost <= last:
+                last = renamed - 1
+        return last
 
     def _look_ahead_numbers(self, segment: Segment) -> None:
         for _, record in segment.records:
@@ -165,10 +177,7 @@ class Replay:
         if boot_id == self._tree.journal.boot_id:
             return True
         marked = self._marks.get((boot_id, file_id))
-        if marked is not None and self._number <= marked.sequence:
-            return True
-        self._unmarked.add(file_id)
-        return False
+        return marked is not None and self._number <= marked.sequence
 
     def _locate(self, file_id: int, parent: int, name: bytes) -> None:
         if file_id not in self._tree.nodes:
@@ -214,22 +223,11 @@ class Replay:
         if moved is None:
             raise StoreError(f"journal of branch {tree.branch_id}: {old_name!r} to be renamed is not there")
         if other is not None:
-            self._check_installed({*installed, *self._unmarked & {moved.file_id}})
+            for file_id in installed if self._segment.boot_id == tree.journal.boot_id else ():
+                tree.installed[file_id] = self._node(file_id), self._number
         names.apply_rename(tree, source, old_name, destination, new_name, exchange, time_ns)
         if other is not None:
             tree.release_if_unused(other)
-
-    def _check_installed(self, file_ids: set[int]) -> None:
-        """After a reboot a file that has taken another one's name must have been marked since."""
-        tree, boot_id = self._tree, self._segment.boot_id
-        for file_id in file_ids:
-            if boot_id == tree.journal.boot_id:
-                tree.installed[file_id] = self._node(file_id), self._number
-                continue
-            marked = self._marks.get((boot_id, file_id))
-            known = max(0 if marked is None else marked.sequence, self._lost.get((boot_id, file_id), 0))
-            if known < self._number:
-                raise _UnsafeError
 
     def _link(self, file_id: int, parent: int, name: bytes, time_ns: int) -> None:
         names.apply_link(self._tree, self._node(file_id), self._node(parent), name, time_ns)

@@ -5,7 +5,7 @@ files whose bytes are not.  So a MARK record says of each synced file up to whic
 record it is; after a reboot, replay trusts nothing else about its bytes.  A file
 renamed over another is synced before any sync of the journal (`pending`
 includes it until it is marked), or a power cut would leave the name with nothing
-behind it; where its sync fails, LOST says that nothing better will come.
+behind it; LOST says that no mark will come: its sync failed, or its names are gone.
 Three steps, because only the middle one may block: plan on the loop, run in a
 thread, finish on the loop.
 """
@@ -29,9 +29,11 @@ SYNCFS_FILES_MIN = 64  # from so many files on, one sync of the file system is c
 class FileSync:
     """Working files to be made durable, and what may be said of them afterwards."""
 
+    number: int
     sequence: int
     created: int
     nodes: list[Node] = field(default_factory=list)
+    released: list[Node] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     mtimes_ns: list[int] = field(default_factory=list)
     paths: list[list[Path]] = field(default_factory=list)
@@ -56,11 +58,13 @@ def pending(tree: WorkingTree, node: Node | None, *, everything: bool = False) -
 
 def plan(tree: WorkingTree, nodes: list[Node]) -> FileSync:
     """Take the files out of the unsynced set; a write that comes meanwhile puts its file back."""
-    todo = FileSync(tree.journal.sequence, tree.working.created)
+    tree.syncs += 1
+    todo = FileSync(tree.syncs, tree.journal.sequence, tree.working.created)
     for node in nodes:
-        if node.state is None:
+        if node.state is None:  # it has lost its names since, or is committed
             tree.unsynced.pop(node.file_id, None)
-            tree.installed.pop(node.file_id, None)
+            if node.file_id in tree.installed:
+                todo.released.append(node)
             continue
         todo.nodes.append(node)
         todo.sizes.append(node.state.content.size)
@@ -133,10 +137,6 @@ def finish(tree: WorkingTree, todo: FileSync) -> None:
 
     Raises OSError where nothing could be synced or said; then the files stay unsynced.
     """
-    for node in todo.nodes:
-        tree.syncing[node] -= 1
-        if not tree.syncing[node]:
-            del tree.syncing[node]
     try:
         if todo.names_lost:
             tree.broken = f"the names of its working files can't be made durable: {todo.error}"
@@ -144,11 +144,20 @@ def finish(tree: WorkingTree, todo: FileSync) -> None:
             raise todo.error
         for number, node in enumerate(todo.nodes):
             _mark(tree, todo, number, node)
+        for node in todo.released:
+            tree.journal.append(Op.LOST, node.file_id)
+            tree.installed.pop(node.file_id, None)
     except OSError:
         for node in todo.nodes:
             if node.state is not None:
                 tree.unsynced.setdefault(node.file_id, node)
         raise
+    finally:
+        for node in todo.nodes:
+            tree.syncing[node] -= 1
+            if not tree.syncing[node]:
+                del tree.syncing[node]
+                tree.sync_marked.pop(node, None)
     if todo.directory is not None:
         tree.working.named = max(tree.working.named, todo.created)
 
@@ -156,8 +165,9 @@ def finish(tree: WorkingTree, todo: FileSync) -> None:
 def _mark(tree: WorkingTree, todo: FileSync, number: int, node: Node) -> None:
     if number in todo.failed:
         tree.failed.add(node.file_id)
-        tree.journal.append(Op.LOST, node.file_id, todo.sequence)
-    else:
+        tree.journal.append(Op.LOST, node.file_id)
+    elif tree.sync_marked.get(node, 0) < todo.number:  # a mark from before must not follow a younger one
+        tree.sync_marked[node] = todo.number
         tree.journal.append(Op.MARK, node.file_id, todo.sizes[number], todo.sequence, todo.mtimes_ns[number])
     installed = tree.installed.get(node.file_id)
     if installed is not None and installed[1] <= todo.sequence:

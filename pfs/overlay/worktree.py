@@ -60,6 +60,8 @@ class WorkingTree(Tree):
         self.next_layer = 1
         self.unsynced: dict[int, Node] = {}  # files written to since their last sync began
         self.syncing: dict[Node, int] = {}  # files whose syncs are under way, and how many
+        self.sync_marked: dict[Node, int] = {}  # of these, the youngest sync that has ended
+        self.syncs = 0
         self.installed: dict[int, tuple[Node, int]] = {}  # taken another's name by that record, unmarked
         self.discarded: deque[tuple[int, Path]] = deque()  # working files, and until when they stay
         self.failed: set[int] = set()
@@ -278,7 +280,6 @@ class WorkingTree(Tree):
         node.state = None
         self.nodes.pop(node.file_id, None)
         self.unsynced.pop(node.file_id, None)
-        self.installed.pop(node.file_id, None)
         self.failed.discard(node.file_id)
         if state is None:
             return
