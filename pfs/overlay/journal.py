@@ -15,6 +15,7 @@ record whose checksum or number is wrong: a torn tail.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import struct
 import zlib
@@ -166,7 +167,8 @@ class Journal:
         """Remove the files of all generations up to `generation`: a durable batch covers them."""
         for number in segments(self._disk, self.directory):
             if number <= generation and number != self.generation:
-                self._disk.unlink(segment_path(self.directory, number))
+                with contextlib.suppress(OSError):  # else the next start removes it
+                    self._disk.unlink(segment_path(self.directory, number))
                 self._close_older(number)
 
     def close(self) -> None:

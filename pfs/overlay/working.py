@@ -6,6 +6,7 @@ limit; threads open their own.  Names are reused never, numbers grow.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -79,12 +80,10 @@ class WorkingFiles:
             self._disk.close(fd)
 
     def unlink(self, paths: Iterable[Path]) -> None:
-        """Remove files; one that is not there any more is no error.  May run in a thread."""
+        """Remove files; what can't be removed waits for the next start.  May run in a thread."""
         for path in paths:
-            try:
+            with contextlib.suppress(OSError):
                 self._disk.unlink(path)
-            except FileNotFoundError:
-                continue
 
     def remove(self, layer: Layer) -> None:
         """`forget` and `unlink` one layer."""
