@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import structlog
 import trio
 
 from pfs.disk import Disk
@@ -33,6 +34,8 @@ from pfs.overlay.tree import Readers
 from pfs.overlay.worktree import WorkingTree
 from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
+
+_log = structlog.get_logger("commit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Committer:
         self._branches = branches
         self._now_ns = now_ns
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="cut")
+        self._remover = ThreadPoolExecutor(1, thread_name_prefix="remove")
         self._on_loop = functools.partial(
             trio.from_thread.run_sync, trio_token=trio.lowlevel.current_trio_token()
         )
@@ -132,18 +136,23 @@ class Committer:
         return commit_id
 
     async def _absorb(self, tree: WorkingTree, sealed: list[Generation], frozen: Frozen) -> None:
-        """Make what is committed the base, a slice at a time."""
+        """Make what is committed the base, a slice at a time; nobody waits for its working files to go."""
         if sealed:
             for _ in absorb(tree, sealed, frozen):
                 await trio.lowlevel.checkpoint()
-            await trio.to_thread.run_sync(self._remove, tree, frozen.layers)
-
-    def _remove(self, tree: WorkingTree, layers: list[Layer]) -> None:
-        tree.working.unlink(tree.working.path(layer) for layer in layers)
+            self._remover.submit(_remove, tree, frozen.layers)
 
     def close(self) -> None:
-        """End the worker threads."""
+        """End the worker threads, after what they have to do."""
         self._executor.shutdown()
+        self._remover.shutdown()
+
+
+def _remove(tree: WorkingTree, layers: list[Layer]) -> None:
+    try:
+        tree.working.unlink(tree.working.path(layer) for layer in layers)
+    except OSError as error:  # the next start removes what is left over
+        _log.warning("working files stay", branch=tree.branch_id, error=str(error))
 
 
 def merged(sealed: list[Generation]) -> Generation:

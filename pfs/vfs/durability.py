@@ -23,7 +23,7 @@ from pfs.overlay.worktree import WorkingTree
 
 SYNC_SECONDS = 1.0
 BUSY_SHARE = 10  # the next background sync waits at least so many times as long as the last one took
-SLICE_FILES = 128  # planned or marked before others get the loop: about a millisecond
+SLICE_FILES = 64  # planned or marked before others get the loop: about a millisecond
 INSTALLED_ROUNDS_MAX = 4  # then the loop itself syncs what programs go on renaming
 
 _log = structlog.get_logger("sync")

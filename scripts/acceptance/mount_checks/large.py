@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.mounted.mounting import Mount, run
 
 FIND_RSS_MAX = 500 * 10**6
 COMMITS = 11
+REMOVAL_SECONDS = 30
 
 
 @check(
@@ -142,6 +144,7 @@ def sparse(job: Run) -> None:
                 file.write(piece)
             with Timer() as timer:
                 mount.commit(repo)
+            wait_removed(mount)
             stored = pack_bytes(mount.store) - before[0]
             on_disk = disk_bytes(mount.store) - before[1]
             job.demand(f"write {number + 1}: stored ({timer})", f"{stored} bytes, store on disk {on_disk:+}",
@@ -151,6 +154,15 @@ def sparse(job: Run) -> None:
                 around = file.read(4296)
             job.equal("what is read around it", around == bytes(100) + piece + bytes(100), True)
         job.equal("its size", (mount.path / "repo@~0/sparse").stat().st_size, size)
+
+
+def wait_removed(mount: Mount) -> None:
+    """Wait until the working files of what is committed are gone."""
+    pace = threading.Event()
+    deadline = time.monotonic() + REMOVAL_SECONDS
+    while any(any(folder.iterdir()) for folder in (mount.store / "working").iterdir()):
+        assert time.monotonic() < deadline, "working files of what is committed are still there"
+        pace.wait(0.02)
 
 
 @check("dedup", "1 GiB copied in twice, and once with a byte in front: the second and third store <= 1 %")
@@ -167,6 +179,7 @@ def dedup(job: Run) -> None:
                 run("cp", job.directory / source, repo / name, seconds=600)
             with Timer() as committing:
                 mount.commit(repo)
+            wait_removed(mount)
             after = disk_bytes(mount.store)
             share = (after - before) / size
             limit = 1.03 if name == "one" else 0.01
@@ -221,6 +234,7 @@ def small_disk_(job: Run) -> None:
                 "cmp", job.directory / "data", mount.path / f"repo@{head}/file", check=False, seconds=900
             )
             job.equal("cmp of the commit with the source", same.returncode, 0)
+            wait_removed(mount)
             room = os.statvfs(disk)
             beyond = free - room.f_bavail * room.f_frsize - size
             job.demand("beyond the file at the end", f"{beyond >> 20} MiB", "< 256 MiB", beyond < 256 * MIB)
