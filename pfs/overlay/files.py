@@ -99,11 +99,15 @@ def truncate(tree: WorkingTree, node: Node, size: int) -> None:
     layer = top_layer(tree, node, state, size, min(before.size, size))
     if layer is before:
         tree.disk.truncate(tree.working.fd(layer), size)
+        layer.size = size
         if size < layer.low:
-            tree.record(node, Op.LOWER, node.file_id, size)
             layer.low = size
             layer.dirty.clip(size)
-        layer.size = size
+            try:
+                tree.record(node, Op.LOWER, node.file_id, size)
+            except OSError as error:  # the disk had room for it: the journal itself is damaged
+                tree.broken = f"its journal can't be written: {error}"
+                raise
     if not size:
         tree.failed.discard(node.file_id)
     state.mtime_ns = None
