@@ -14,8 +14,9 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import takewhile
 
 import structlog
 import trio
@@ -34,6 +35,8 @@ from pfs.overlay.tree import Readers
 from pfs.overlay.worktree import WorkingTree
 from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
+
+REMOVAL_SECONDS_MAX = 3.0  # that the end of the daemon waits for working files to go
 
 _log = structlog.get_logger("commit")
 
@@ -64,6 +67,7 @@ class Committer:
         self._now_ns = now_ns
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="cut")
         self._remover = ThreadPoolExecutor(1, thread_name_prefix="remove")
+        self._is_ending = False
         self._on_loop = functools.partial(
             trio.from_thread.run_sync, trio_token=trio.lowlevel.current_trio_token()
         )
@@ -140,19 +144,22 @@ class Committer:
         if sealed:
             for _ in absorb(tree, sealed, frozen):
                 await trio.lowlevel.checkpoint()
-            self._remover.submit(_remove, tree, frozen.layers)
+            self._remover.submit(self._remove, tree, frozen.layers)
+
+    def _remove(self, tree: WorkingTree, layers: list[Layer]) -> None:
+        """Remove working files, in a thread; at the end of the daemon the rest is left to the next start."""
+        paths = (tree.working.path(layer) for layer in layers)
+        try:
+            tree.working.unlink(takewhile(lambda _: not self._is_ending, paths))
+        except OSError as error:
+            _log.warning("working files stay", branch=tree.branch_id, error=str(error))
 
     def close(self) -> None:
-        """End the worker threads, after what they have to do."""
+        """End the worker threads; working files may take a while to go, but not for ever."""
         self._executor.shutdown()
+        wait([self._remover.submit(int)], REMOVAL_SECONDS_MAX)  # it comes last
+        self._is_ending = True
         self._remover.shutdown()
-
-
-def _remove(tree: WorkingTree, layers: list[Layer]) -> None:
-    try:
-        tree.working.unlink(tree.working.path(layer) for layer in layers)
-    except OSError as error:  # the next start removes what is left over
-        _log.warning("working files stay", branch=tree.branch_id, error=str(error))
 
 
 def merged(sealed: list[Generation]) -> Generation:
