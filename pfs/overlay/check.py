@@ -29,8 +29,8 @@ def check_journal(tree: WorkingTree) -> Iterator[str]:
         except (PfsError, OSError) as error:
             yield f"journal {generation:x}: {error}"
             continue
-        if segment is not None and segment.records:
-            last = segment.records[-1][0]
+        if segment is not None:
+            last = segment.records[-1][0] if segment.records else segment.first - 1
     if not journal.replaying and last < journal.sequence and tree.generation.dirty:
         yield f"journal: reads back to record {last} of {journal.sequence}"
 

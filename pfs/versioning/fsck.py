@@ -24,6 +24,7 @@ from pfs.overlay.worktree import WorkingTree
 from pfs.repo.repo import Repo
 from pfs.repo.repositories import Repositories
 from pfs.store.store import Store
+from pfs.versioning.whole_tree import check_whole_tree
 
 
 class Problem(NamedTuple):
@@ -58,7 +59,17 @@ def fsck(store: Store, repositories: Repositories, readers: Readers) -> Report:
         _check_refs(repo, report)
         for commit_id in repo.commits.all_ids():
             walk.check_commit(repo, commit_id)
+        for commit_id in sorted(_shown(repo)):
+            walk.check_whole_tree(repo, commit_id)
     return report
+
+
+def _shown(repo: Repo) -> set[bytes]:
+    branches = repo.branches()
+    named = {*(branch.head for branch in branches), *(branch.base for branch in branches)}
+    return {
+        commit_id for commit_id in named | {tag.target for tag in repo.tags()} if commit_id in repo.commits
+    }
 
 
 def check_slice(tree: WorkingTree, where: str, nodes: Sequence[Node] | None) -> list[Problem]:
@@ -115,6 +126,17 @@ class _Walk:
                 self.report.problems.append(Problem("refs", where, message))
         self._check_links(where, commit)
         self._check_tree(where, commit)
+
+    def check_whole_tree(self, repo: Repo, commit_id: bytes) -> None:
+        """What only a walk through a whole tree shows: for the trees that branches and tags show."""
+        self.report.checked["trees"] += 1
+        try:
+            commit = repo.commits.read(commit_id)
+        except CorruptObject:
+            return  # said where all commits are looked at
+        for path, message in check_whole_tree(self.readers, commit):
+            where = f"{repo.name}@{commit_id.hex()[:16]}:{path}"
+            self.report.problems.append(Problem("tree", where, message))
 
     def _check_links(self, where: str, commit: Commit) -> None:
         for row in self._rows(f"{where}: links", self.readers.links, commit.links):

@@ -8,10 +8,10 @@ or after the last sync of that file: old or new byte by byte, never anything els
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import trio
 
@@ -91,6 +91,9 @@ def look(bench: Bench, tree: Tree) -> Seen:
     return Seen(paths, bytes_of)
 
 
+Workload = Callable[["Story"], Coroutine[Any, Any, None]]
+
+
 class Story:
     """Runs a workload and writes down what it did.  Owned by the test."""
 
@@ -123,16 +126,16 @@ class Story:
     def _latest(self) -> dict[int, int]:
         return {file_id: len(known) - 1 for file_id, known in self.versions.items()}
 
-    def run(self, workload: Callable[[Story], object]) -> None:
+    def run(self, workload: Workload) -> None:
         """Run a workload, an async function of this story."""
         trio.run(self._run, workload)
         self.bench.close()
 
-    async def _run(self, workload: Callable[[Story], object]) -> None:
+    async def _run(self, workload: Workload) -> None:
         bench = self.bench
         self.durability = Durability(self.disk, bench.branches, THREADS)
         self.committer = Committer(bench.readers, self.disk, bench.branches, bench.clock, 1)
-        await workload(self)  # type: ignore[misc]
+        await workload(self)
         self.committer.close()
 
     # steps

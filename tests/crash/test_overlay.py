@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,12 @@ from pfs.overlay.node import Node
 from pfs.overlay.replay import Replay
 from pfs.overlay.worktree import WorkingTree
 from tests.crash.replay import prefixes
-from tests.crash.story import Story, look
+from tests.crash.story import Story, Workload, look
 from tests.overlay.bench import BOOT, Bench
 
 SEEDS = range(int(os.environ.get("PFS_CRASH_SEEDS", "2")))
 STRIDE = int(os.environ.get("PFS_CRASH_STRIDE", "3"))  # of this many prefixes one is also cut with seeds > 0
 STRETCH_BYTES = 128 * 1024
-
-Workload = Callable[[Story], Coroutine[Any, Any, None]]
 
 
 class QuickDisk(Disk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 from dataclasses import dataclass, field
 
 from pfs.objects.entry import FileType
@@ -66,6 +67,19 @@ class Model:
             inode = self.at(path)
             counts[id(inode)] = counts.get(id(inode), 0) + 1
         return counts
+
+
+def errno_of_rename(inode: Inode, other: Inode | None, how: str) -> int:
+    """What a rename onto `other` is refused with, 0 where it is not."""
+    if other is None:
+        return errno.ENOENT if how == "exchange" else 0
+    if how == "noreplace":
+        return errno.EEXIST
+    if how == "exchange" or other is inode:
+        return 0
+    if inode.is_directory != other.is_directory:
+        return errno.ENOTDIR if inode.is_directory else errno.EISDIR
+    return errno.ENOTEMPTY if other.names else 0
 
 
 def same(bench: Bench, model: Model, tree: Tree) -> None:

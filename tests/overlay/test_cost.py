@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pfs.disk import RecordingDisk
 from pfs.objects.entry import FileType
 from pfs.overlay import files, names
+from pfs.overlay.node import State
 from tests.overlay.bench import Bench
 
 
@@ -108,11 +111,9 @@ def test_a_freeze_does_not_walk(bench: Bench, disk: RecordingDisk) -> None:
         names.create(tree, tree.root, b"%d" % number, FileType.REGULAR, 0o644, 0, 0)
     dirty = tree.generation.dirty
 
-    class Untouched(dict):  # type: ignore[type-arg]
-        def __iter__(self) -> object:
+    class Untouched(dict[int, State]):
+        def __iter__(self) -> Iterator[int]:
             raise AssertionError("a freeze walked the changed inodes")
-
-        items = values = keys = copy = __iter__
 
     guarded = Untouched()
     tree.generation.dirty, start = guarded, len(disk.log)

@@ -19,8 +19,10 @@ from pfs.overlay import attributes, cutter, files, names
 from pfs.overlay.attributes import Change
 from pfs.overlay.freeze import Frozen
 from pfs.overlay.node import Generation, Node
+from pfs.versioning.fsck import check_working_tree
+from pfs.versioning.whole_tree import check_whole_tree
 from tests.overlay.bench import Bench, OverlayFaults
-from tests.overlay.model import Inode, Model, same
+from tests.overlay.model import Inode, Model, errno_of_rename, same
 
 NAMES = [b"a", b"new\nline", b"\xff\xfe" * 127]
 XATTRS = [b"user.a", b"user.b", b"security.capability"]
@@ -39,19 +41,6 @@ def pattern(seed: int, length: int) -> bytes:
         return bytes(length)
     block = bytes((seed * 31 + i * i * 7 + i // 251) % 256 for i in range(min(length, 8191)))
     return (block * (length // max(1, len(block)) + 1))[:length]
-
-
-def errno_of_rename(inode: Inode, other: Inode | None, how: str) -> int:
-    """What a rename onto `other` is refused with, 0 where it is not."""
-    if other is None:
-        return errno.ENOENT if how == "exchange" else 0
-    if how == "noreplace":
-        return errno.EEXIST
-    if how == "exchange" or other is inode:
-        return 0
-    if inode.is_directory != other.is_directory:
-        return errno.ENOTDIR if inode.is_directory else errno.EISDIR
-    return errno.ENOTEMPTY if other.names else 0
 
 
 class OverlayMachine(RuleBasedStateMachine):
@@ -412,6 +401,7 @@ class OverlayMachine(RuleBasedStateMachine):
         if commit_id is not None:
             self.commits.append((commit_id, model))
             same(self.bench, model, self.bench.commit_tree(commit_id))
+            assert not check_whole_tree(self.bench.readers, self.bench.repo.commits.read(commit_id))
         self.absorbing = self.bench.absorb(sealed, frozen)
 
     @precondition(lambda self: self.absorbing is not None)
@@ -480,6 +470,7 @@ class OverlayMachine(RuleBasedStateMachine):
             same(self.bench, self.model, self.bench.tree)
             for node, inode in self.handles:
                 assert self.bench.read(node) == inode.data
+            assert not check_working_tree(self.bench.tree, "r")
 
     @rule()
     def old_commits_are_as_they_were(self) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pfs.disk import Disk
-from pfs.objects.entry import Entry, LinkRow
+from pfs.objects.entry import Entry, FileType, LinkRow
 from pfs.objects.file import FileReader
 from pfs.objects.ids import Kind, object_id
 from pfs.objects.tree import TreeReader, build, edit
@@ -122,7 +122,7 @@ def change_root(bench: Bench, **fields: object) -> None:
 def test_wrong_counts_of_a_directory(bench: Bench) -> None:
     # Another root node, as counts are looked at once a node.
     readers = bench.maker.readers
-    row = msgspec.structs.replace(bench.entry("d"), name=b"e", file_id=77)
+    row = Entry(b"e", 77, FileType.DIRECTORY)
     content = edit(readers.entries, bench.store, bench.commit.root.content, {b"e": row})
     change_root(bench, content=content, size=99)
     assert [problem.kind for problem in bench.run().problems] == ["counts"]
