@@ -93,10 +93,10 @@ class Bench:
         self.disk = Disk() if disk is None else disk
         self.clock = clock or Clock()
         self.boot_id = boot_id
-        self.executor = ThreadPoolExecutor(1)
         self._open()
 
     def _open(self) -> None:
+        self.executor = ThreadPoolExecutor(1)
         self.store = Store.open(self.path, self.disk)
         store = self.store
         self.readers = Readers(
@@ -120,6 +120,7 @@ class Bench:
 
     def close(self) -> None:
         """Let go of everything; nothing of the overlay is synced."""
+        self.executor.shutdown()
         self.branches.close()
         self.store.close()
 
