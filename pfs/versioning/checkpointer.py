@@ -55,7 +55,8 @@ class Checkpointer:
         """Take the checkpoints that are due now."""
         now_ns = self._now_ns()
         for tree in self._branches.opened():
-            if tree.generation.dirty and self._is_due(tree, now_ns):
+            failed = tree.branch_id in self._not_before  # what it sealed is still to be stored
+            if (tree.generation.dirty or failed) and self._is_due(tree, now_ns):
                 await self._take(tree, now_ns)
 
     def _is_due(self, tree: WorkingTree, now_ns: int) -> bool:
@@ -77,4 +78,6 @@ class Checkpointer:
                             "checkpoint failed", repo=repo.name, branch=branch.name, error=str(error)
                         )
                         self._not_before[tree.branch_id] = now_ns + RETRY_NS
+                    else:
+                        self._not_before.pop(tree.branch_id, None)
                     return
