@@ -354,11 +354,20 @@ class OverlayMachine(RuleBasedStateMachine):
 
     @rule()
     def forget(self) -> None:
-        """The kernel drops every inode that is not open, children first."""
+        """The kernel drops every inode, children first, but what is open and the directories above it."""
+        tree = self.bench.tree
+        held: set[int] = set()
+        for node in self.known:
+            at = node if node.opens else None
+            while at is not None and at.file_id not in held:
+                held.add(at.file_id)
+                at = tree.nodes.get(at.parent)
         known, self.known = self.known, []
         for node in reversed(known):
-            if node is not self.bench.tree.root:
-                self.bench.tree.forget(node, 1)
+            if node.file_id in held:
+                self.known.insert(0, node)
+            elif node is not tree.root:
+                tree.forget(node, 1)
 
     # commits in pieces
 
