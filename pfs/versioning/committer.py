@@ -148,7 +148,7 @@ class Committer:
 
     def _remove(self, tree: WorkingTree, layers: list[Layer]) -> None:
         """Remove working files, in a thread; at the end of the daemon the rest is left to the next start."""
-        paths = (tree.working.path(layer) for layer in layers)
+        paths = (tree.working.path(layers.pop()) for _ in range(len(layers)))
         try:
             tree.working.unlink(takewhile(lambda _: not self._is_ending, paths))
         except OSError as error:
