@@ -1,0 +1,44 @@
+"""A group of facts that a commit stores together: what produced the versions that it seals.
+
+A group is closed upstream over what was not stored before: every input of an output is either an output of the
+same group, earlier in its order, or among `used`; every activity that wrote one of the outputs, or informed one
+of those below its watermark, has a slice.  `used` names each distinct version that came from elsewhere once,
+with its content id and, where it is stored already, its *origin*: the segment and the row that tell how it was
+made.  None where it is stored nowhere: a raw version, a file outside the mount.
+
+A slice is one activity with a piece of its list of inputs, which begins at position `first`: an activity that
+runs across several commits has a slice in each, and the pieces may overlap.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from pfs.lineage.facts import Activity, Change, Ending, Input, Version
+
+
+class Origin(NamedTuple):
+    """Where a version's record is stored."""
+
+    segment: bytes  # object id of a lineage segment
+    row: int
+
+
+class Slice(msgspec.Struct, frozen=True, array_like=True):
+    """One activity and its inputs from position `first` on; `ending` None while it runs, or not known."""
+
+    activity: Activity
+    first: int = 0
+    inputs: tuple[Input, ...] = ()
+    ending: Ending | None = None
+
+
+class Group(msgspec.Struct, frozen=True, array_like=True):
+    """Slices, outputs in freeze order, versions used from elsewhere, and what happened to names."""
+
+    slices: list[Slice] = msgspec.field(default_factory=list)
+    versions: list[Version] = msgspec.field(default_factory=list)
+    used: list[tuple[Version, Origin | None]] = msgspec.field(default_factory=list)
+    changes: list[Change] = msgspec.field(default_factory=list)
