@@ -1,0 +1,42 @@
+"""From what the kernel says of a process to an `Activity` that may be stored.
+
+`RawDescription` is what one look into /proc found, secrets and all: it stays in memory and is never
+written, logged or compared.  `activity` makes the description that is: secrets replaced, long texts
+capped, redirections and pipes named.  A part that could not be read leaves its field empty and its
+name in `Activity.reason`.  Leaves to others: reading /proc (processes) and what the process did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class RawDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """One process as /proc shows it at one moment; the fields are those of `_native.proc_read`."""
+
+    tgid: int
+    ppid: int = 0
+    uid: int = 0
+    gid: int = 0
+    start_ticks: int = 0  # field 22 of stat
+    start_stack: int = 0  # field 28 of stat: another one after each exec
+    session: int = 0
+    group: int = 0  # process group
+    tty_nr: int = 0  # 0: no controlling terminal
+    comm: bytes = b""
+    cmdline: bytes = b""  # arguments, each ended by NUL; may be cut at its end
+    exe: bytes = b""
+    cwd: bytes = b""
+    environ: bytes = b""  # NAME=value, each ended by NUL; may be cut at its end
+    cgroup: bytes = b""  # the text of /proc/PID/cgroup
+    pid_namespace: int = 0  # inode number of the namespace
+    # (descriptor, what its link says, open(2) flags): flags of 0-2 and of pipes only, else 0
+    fds: tuple[tuple[int, bytes, int], ...] = ()
+    failed: tuple[str, ...] = ()  # names of the parts that could not be read
+
+
+def raw_description(found: Mapping[str, object]) -> RawDescription:
+    """What `_native.proc_read` returned, checked; msgspec.ValidationError where it is of another form."""
+    return msgspec.convert(found, RawDescription)
