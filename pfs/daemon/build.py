@@ -99,6 +99,7 @@ class Daemon:
             disk, mount_point, lambda tree: self._names_of(tree)[1], self.filesystem.own_threads
         )
         self.committer.flush_mapped = self.mapped.flush
+        self.committer.make_room = self._make_room
         self.checkpointer = Checkpointer(
             self.repositories, self.branches, self.committer, now_ns, Message(author_of(os.geteuid()))
         )
@@ -118,6 +119,11 @@ class Daemon:
         while True:
             await trio.sleep(LOOK_AFTER_SECONDS)
             await trio.to_thread.run_sync(self.store.look_after)
+
+    async def _make_room(self, tree: WorkingTree) -> None:
+        """Remove working files of what was deleted a moment ago, and give up the disk held back."""
+        await self.durability.sync_all(tree)
+        await trio.to_thread.run_sync(self.store.give_reserve)
 
     async def commit(
         self, repo: Repo, branch_name: str | None, message: Message, kind: CommitKind = CommitKind.COMMIT

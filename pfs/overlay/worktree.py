@@ -66,6 +66,7 @@ class WorkingTree(Tree):
         self.discarded: deque[tuple[int, Path]] = deque()  # working files, and until when they stay
         self.failed: set[int] = set()
         self.broken = ""  # why the branch has turned read-only
+        self.freezing = 0  # commits under way: they read what is sealed
         self._orphans: list[Node] = []
         self.writers = 0  # handles open for writing
         self.mappable: dict[Node, int] = {}  # inodes with read-write handles: stores through mmap may come
@@ -272,8 +273,13 @@ class WorkingTree(Tree):
         return not state.removed if state.type == FileType.DIRECTORY else bool(state.links)
 
     def _release_orphan(self, node: Node) -> None:
-        """Give back an inode that no name leads to and nobody holds, unless a freeze still reads it."""
-        if any(node.file_id in sealed.dirty for sealed in self.sealed):
+        """Give back an inode that no name leads to and nobody holds, unless a freeze still reads it.
+
+        After a commit that failed its sealed states stay, and the next one merges the later ones, without
+        names, over them: nobody reads their bytes again.
+        """
+        is_sealed = any(node.file_id in sealed.dirty for sealed in self.sealed)
+        if is_sealed and self.freezing:
             self._orphans.append(node)
             return
         state = node.state
@@ -283,7 +289,7 @@ class WorkingTree(Tree):
         self.failed.discard(node.file_id)
         if state is None:
             return
-        if not state.link_row:
+        if not state.link_row and not is_sealed:
             self.generation.dirty.pop(node.file_id, None)
         self.discard_content(state.content)
 
@@ -375,6 +381,10 @@ class WorkingTree(Tree):
         for generation in sealed:
             self.sealed.remove(generation)
             self.journal.discard(generation.number)
+        self.release_orphans()
+
+    def release_orphans(self) -> None:
+        """Give back the inodes that a freeze has held."""
         orphans, self._orphans = self._orphans, []
         for node in orphans:
             self._drop_unused(node)

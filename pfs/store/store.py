@@ -318,6 +318,11 @@ class Store:
         if self._reserve is not None:
             self._reserve.replenish()
 
+    def give_reserve(self) -> None:
+        """Give the disk held back to what is outside of packs; taken again when there is room."""
+        if self._reserve is not None:
+            self._reserve.give(self._reserve.size_bytes)
+
     def close(self) -> None:
         """Make everything durable, index it, leave the clean mark.  NoSpace: closed, but not synced."""
         self.is_open = False

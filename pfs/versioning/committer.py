@@ -11,6 +11,7 @@ Freezes of one branch run in order; writers go on meanwhile.
 
 from __future__ import annotations
 
+import errno
 import functools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ import structlog
 import trio
 
 from pfs.disk import Disk
+from pfs.errors import NoSpace
 from pfs.objects.commit import Author, Commit, CommitKind, encode_commit
 from pfs.objects.entry import Entry
 from pfs.objects.ids import Kind
@@ -73,6 +75,7 @@ class Committer:
         )
         self._locks: defaultdict[int, trio.Lock] = defaultdict(trio.Lock)
         self.flush_mapped: Callable[[WorkingTree], Awaitable[None]] | None = None
+        self.make_room: Callable[[WorkingTree], Awaitable[None]] | None = None  # on a full disk
 
     async def commit(
         self, repo: Repo, branch: BranchRecord, kind: CommitKind, message: Message
@@ -82,13 +85,30 @@ class Committer:
         Raises PfsError, OSError; then everything uncommitted is still there.
         """
         tree = self._branches.open(repo, branch)
+        tree.freezing += 1
+        try:
+            try:
+                return await self._commit(repo, tree, kind, message)
+            except (NoSpace, OSError) as error:
+                if error.errno != errno.ENOSPC or self.make_room is None:
+                    raise
+            await self.make_room(tree)
+            return await self._commit(repo, tree, kind, message)
+        finally:
+            tree.freezing -= 1
+            if not tree.freezing:
+                tree.release_orphans()
+
+    async def _commit(
+        self, repo: Repo, tree: WorkingTree, kind: CommitKind, message: Message
+    ) -> bytes | None:
         if self.flush_mapped is not None:
             await self.flush_mapped(tree)
         time_ns = self._now_ns()
         if tree.generation.dirty:
             tree.freeze()
         before = tree.generation.number
-        async with self._locks[branch.branch_id]:
+        async with self._locks[tree.branch_id]:
             return await self._finish(repo, tree, kind, message, time_ns, before)
 
     async def _finish(
