@@ -1,0 +1,1 @@
+"""Answers for people (text, dot, svg) and for other programs (PROV, OpenLineage, RO-Crate, in-toto)."""
