@@ -14,12 +14,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from pfs.lineage.render.contract import (
+from pfs.lineage.answer import ProcessNode, VersionNode
+from pfs.lineage.render.graph import (
     LEVELS,
     Graph,
-    Process,
     ReadVersion,
-    Version,
+    command,
+    place,
+    program,
     read,
     to_json,
     valid_text,
@@ -38,7 +40,7 @@ class Link(NamedTuple):
 class _Step(NamedTuple):
     id: str
     command: list[str]
-    processes: list[Process]
+    processes: list[ProcessNode]
 
 
 def in_toto_links(answer: Mapping[str, Any], read_version: ReadVersion) -> list[Link]:
@@ -67,13 +69,13 @@ class _Digests:
         self._read_version = read_version
         self._known: dict[str, str | None] = {}
 
-    def of(self, version: Version) -> str | None:
+    def of(self, version: VersionNode) -> str | None:
         """64 hex digits; None where the bytes are gone."""
         if version.id not in self._known:
             self._known[version.id] = self._compute(version)
         return self._known[version.id]
 
-    def _compute(self, version: Version) -> str | None:
+    def _compute(self, version: VersionNode) -> str | None:
         parts = self._read_version(version.id) if version.readable else None
         if parts is None:
             return None
@@ -88,7 +90,7 @@ def _steps(graph: Graph) -> list[_Step]:
     for process in sorted(graph.processes.values(), key=lambda process: process.start_ns):
         job = graph.job(process)
         if job is None or len(job.processes) == 1:
-            steps[process.id] = _Step(process.id, process.argv or [process.command], [process])
+            steps[process.id] = _Step(process.id, process.argv or [command(process)], [process])
         elif job.id in steps:
             steps[job.id].processes.append(process)
         else:
@@ -106,7 +108,7 @@ def _words(command: str) -> list[str]:
 def _step_name(step: _Step) -> str:
     """A word that is a file name, and the id, which makes it unique."""
     letters = [
-        letter if letter.isascii() and letter.isalnum() else "-" for letter in step.processes[0].program
+        letter if letter.isascii() and letter.isalnum() else "-" for letter in program(step.processes[0])
     ]
     return f"{''.join(letters)[:_NAME_CHARACTERS_MAX]}-{step.id.replace(':', '-')}"
 
@@ -140,25 +142,28 @@ def _link(graph: Graph, digests: _Digests, step: _Step, name: str, made: list[st
             "workdir": last.cwd,
             "user": last.user,
             "host": last.host,
-            "coverage": graph.document.coverage.headline,
-            "content-ids": {named[version.id]: version.content for version in materials + products},
+            "coverage": graph.answer.coverage.headline,
+            "content-ids": {
+                "materials": {named[version.id]: version.content for version in materials},
+                "products": {named[version.id]: version.content for version in products},
+            },
         },
     }
 
 
-def _named(versions: list[Version]) -> dict[str, str]:
+def _named(versions: list[VersionNode]) -> dict[str, str]:
     """Version id → its name among these."""
     named: dict[str, str] = {}
     taken: set[str] = set()
     for version in sorted(versions, key=lambda version: -version.mtime_ns):
-        name = version.name if version.name not in taken else f"{version.name}#{version.id}"
+        name = place(version) if place(version) not in taken else f"{place(version)}#{version.id}"
         taken.add(name)
         named[version.id] = name
     return named
 
 
 def _artifacts(
-    digests: _Digests, named: Mapping[str, str], versions: list[Version]
+    digests: _Digests, named: Mapping[str, str], versions: list[VersionNode]
 ) -> dict[str, dict[str, str]]:
     found = ((named[version.id], digests.of(version)) for version in versions)
     return {name: {"sha256": digest} for name, digest in found if digest is not None}

@@ -14,7 +14,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pfs.lineage.render.contract import Graph, Job, Process, Version, read, to_json, utc, valid_text
+from pfs.lineage.answer import JobNode, ProcessNode, VersionNode
+from pfs.lineage.render.graph import Graph, command, place, read, to_json, utc, valid_text
 
 PRODUCER: Final = "urn:pfs"
 NAMESPACE: Final = "pfs"
@@ -55,12 +56,12 @@ def job_name(command: str) -> str:
 Timed = tuple[int, dict[str, Any]]
 
 
-def _process_events(graph: Graph, process: Process) -> Iterator[Timed]:
+def _process_events(graph: Graph, process: ProcessNode) -> Iterator[Timed]:
     generated = [graph.versions[version] for version, _ in graph.generated.get(process.id, ())]
     inputs = [(graph.versions[version], level) for version, level in graph.used.get(process.id, ())]
     facets = {**_parent(graph, process), "pfs_process": _process_facet(process)}
     run = {"runId": run_id(process.id), "facets": facets}
-    job = _job(process.command, "COMMAND")
+    job = _job(command(process), "COMMAND")
     yield process.start_ns, _event("START", process.start_ns, run, job)
     if process.end_ns is None:
         kind, time_ns = "RUNNING", max([process.start_ns, *(version.mtime_ns for version in generated)])
@@ -76,7 +77,7 @@ def _process_events(graph: Graph, process: Process) -> Iterator[Timed]:
     )
 
 
-def _job_events(graph: Graph, job: Job) -> Iterator[Timed]:
+def _job_events(graph: Graph, job: JobNode) -> Iterator[Timed]:
     """The run that is the parent of a job's processes; it has no datasets of its own."""
     members = [graph.processes[process] for process in job.processes if process in graph.processes]
     if not members:
@@ -122,12 +123,12 @@ def _own_facet(kind: str, **fields: object) -> Facet:
     return _facet(f"2-0-2/OpenLineage.json#/$defs/{kind}", **fields)
 
 
-def _parent(graph: Graph, process: Process) -> dict[str, Facet]:
+def _parent(graph: Graph, process: ProcessNode) -> dict[str, Facet]:
     """The process that started it, if that is of the same job, else the job; the job is the root."""
     job, parent = graph.job(process), graph.parent(process)
     names = {"run": {"runId": run_id(job.id)}, "job": _name(job.command)} if job else None
     if parent is not None and (job is None or parent.job == job.id):
-        facet: Facet = {"run": {"runId": run_id(parent.id)}, "job": _name(parent.command)}
+        facet: Facet = {"run": {"runId": run_id(parent.id)}, "job": _name(command(parent))}
     elif names is not None:
         facet = dict(names)
     else:
@@ -141,7 +142,7 @@ def _name(command: str) -> dict[str, str]:
     return {"namespace": NAMESPACE, "name": job_name(command)}
 
 
-def _process_facet(process: Process) -> Facet:
+def _process_facet(process: ProcessNode) -> Facet:
     return _own_facet(
         "RunFacet",
         id=process.id,
@@ -159,11 +160,11 @@ def _process_facet(process: Process) -> Facet:
     )
 
 
-def _place(version: Version) -> dict[str, str]:
-    return {"namespace": NAMESPACE if version.repo else OUTSIDE_NAMESPACE, "name": version.name}
+def _place(version: VersionNode) -> dict[str, str]:
+    return {"namespace": NAMESPACE if version.repo else OUTSIDE_NAMESPACE, "name": place(version)}
 
 
-def _dataset(graph: Graph, version: Version, level: str | None = None) -> dict[str, Any]:
+def _dataset(graph: Graph, version: VersionNode, level: str | None = None) -> dict[str, Any]:
     facets = {
         "version": _facet(
             "facets/1-0-1/DatasetVersionDatasetFacet.json#/$defs/DatasetVersionDatasetFacet",
@@ -180,8 +181,8 @@ def _dataset(graph: Graph, version: Version, level: str | None = None) -> dict[s
             level=level,
         ),
     }
-    if version.id == graph.document.root:
-        coverage = graph.document.coverage
+    if version.id == graph.answer.root:
+        coverage = graph.answer.coverage
         facets["pfs_coverage"] = _own_facet(
             "DatasetFacet",
             headline=coverage.headline,
@@ -193,7 +194,7 @@ def _dataset(graph: Graph, version: Version, level: str | None = None) -> dict[s
     return {**_place(version), "facets": facets}
 
 
-def _output(graph: Graph, process: Process, version: Version) -> dict[str, Any]:
+def _output(graph: Graph, process: ProcessNode, version: VersionNode) -> dict[str, Any]:
     dataset = _dataset(graph, version)
     sources: list[dict[str, Any]] = [
         {**_place(graph.versions[used]), "type": "DATASET", "transformations": _level(level)}
@@ -205,7 +206,7 @@ def _output(graph: Graph, process: Process, version: Version) -> dict[str, Any]:
     ]
     sources += [
         {
-            **_name(graph.processes[by].command),
+            **_name(command(graph.processes[by])),
             "type": "JOB",
             "runId": run_id(by),
             "transformations": _level(level),

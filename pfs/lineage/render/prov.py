@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pfs.lineage.render.contract import Graph, Process, Version, escape, read, to_json, utc
+from pfs.lineage.answer import ProcessNode, VersionNode
+from pfs.lineage.render.graph import Graph, command, escape, place, read, to_json, utc
 
 PREFIXES: Final = {"pfs": "urn:pfs:", **{name: f"urn:pfs:{name}:" for name in ("v", "p", "j", "user")}}
 
@@ -60,7 +61,7 @@ def _given(**attributes: object) -> dict[str, object]:
 
 
 def _answer(graph: Graph) -> dict[str, object]:
-    coverage, query = graph.document.coverage, graph.document.query
+    coverage, query = graph.answer.coverage, graph.answer.query
     return {
         "prov:type": _type("pfs:Answer"),
         "prov:label": coverage.headline,
@@ -76,10 +77,10 @@ def _answer(graph: Graph) -> dict[str, object]:
     }
 
 
-def _entity(version: Version) -> dict[str, object]:
+def _entity(version: VersionNode) -> dict[str, object]:
     return {
         "prov:type": _type("pfs:FileVersion"),
-        "prov:label": version.name,
+        "prov:label": place(version),
         **_given(
             repo=version.repo,
             path=version.path,
@@ -93,14 +94,14 @@ def _entity(version: Version) -> dict[str, object]:
     }
 
 
-def _activity(graph: Graph, process: Process) -> dict[str, object]:
+def _activity(graph: Graph, process: ProcessNode) -> dict[str, object]:
     times = {"prov:startTime": utc(process.start_ns)}
     if process.end_ns is not None:
         times["prov:endTime"] = utc(process.end_ns)
     job = graph.job(process)
     return {
         "prov:type": _type("pfs:Process"),
-        "prov:label": process.command,
+        "prov:label": command(process),
         **times,
         **_given(
             argv=to_json(process.argv, indent=None),
@@ -130,11 +131,11 @@ def _jobs(graph: Graph) -> Records:
     return records
 
 
-def _user(process: Process) -> str:
+def _user(process: ProcessNode) -> str:
     return f"user:{escape(process.user or str(process.uid), safe='')}@{escape(process.host, safe='')}"
 
 
-def _agent(process: Process) -> dict[str, object]:
+def _agent(process: ProcessNode) -> dict[str, object]:
     return {"prov:label": process.user or str(process.uid), **_given(uid=process.uid, host=process.host)}
 
 

@@ -10,20 +10,24 @@ Edges that are less than observed are named in the action's description.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from mimetypes import MimeTypes
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from pfs.errors import UsageError
-from pfs.lineage.render.contract import (
+from pfs.lineage.answer import ProcessNode, VersionNode
+from pfs.lineage.render.graph import (
     LEVELS,
     Graph,
-    Process,
     ReadVersion,
-    Version,
+    command,
     escape,
+    place,
+    program,
     read,
     to_json,
     utc,
+    valid_text,
 )
 
 METADATA_NAME: Final = "ro-crate-metadata.json"
@@ -31,6 +35,8 @@ PROFILE: Final = "https://w3id.org/ro/wfrun/process/0.5"
 CONTEXT: Final = "https://w3id.org/ro/crate/1.1/context"
 SPECIFICATION: Final = "https://w3id.org/ro/crate/1.1"
 NO_LICENSE: Final = "No license is stated. Who made this crate may know."
+
+_TYPES: Final = MimeTypes()  # without those of the machine at hand
 
 Entity = dict[str, Any]
 
@@ -68,13 +74,14 @@ def crate_paths(answer: Mapping[str, Any]) -> dict[str, str]:
     """Where the bytes of each readable version would lie in a crate.
 
     The newest at a path takes that path, older ones `.versions/ID/` before it; outside files `.outside/`.
+    Names that are no UTF-8 are changed, since an IRI can't say them.
     """
     graph = read(answer)
     readable = [version for version in graph.versions.values() if version.readable]
     paths: dict[str, str] = {}
     taken: set[str] = set()
     for version in sorted(readable, key=lambda version: (version.id != graph.root.id, -version.mtime_ns)):
-        name = version.name if version.repo else f".outside{version.name}"
+        name = valid_text(place(version) if version.repo else f".outside{place(version)}")
         if name in taken:
             name = f".versions/{version.id.replace(':', '-')}/{name}"
         taken.add(name)
@@ -103,6 +110,11 @@ def write(answer: Mapping[str, Any], directory: Path, now_ns: int, read_version:
         file.write(metadata(answer, now_ns, beside=beside))
 
 
+def _time(time_ns: int) -> str:
+    """In the one form of ISO 8601 that the profile's shapes take: milliseconds, and an offset in digits."""
+    return utc(time_ns).removesuffix("Z")[:-3] + "+00:00"
+
+
 def _references(ids: Iterable[str]) -> Any:
     """One reference, or a list of them."""
     found = [{"@id": each} for each in dict.fromkeys(ids)]
@@ -110,21 +122,21 @@ def _references(ids: Iterable[str]) -> Any:
 
 
 def _dataset(graph: Graph, now_ns: int, files: list[Entity], actions: list[Entity]) -> Entity:
-    headline = graph.document.coverage.headline
-    where = f"{graph.root.name} ({graph.document.query.revision or graph.root.id})"
-    direction = "what was made from" if graph.document.query.direction == "down" else "how it was made:"
+    headline = graph.answer.coverage.headline
+    where = f"{place(graph.root)} ({graph.answer.query.revision or graph.root.id})"
+    direction = "what was made from" if graph.answer.query.direction == "down" else "how it was made:"
     root: Entity = {
         "@id": "./",
         "@type": "Dataset",
-        "name": f"Lineage of {graph.root.name}",
+        "name": f"Lineage of {place(graph.root)}",
         "description": f"As pfs recorded it: {direction} {where}. Coverage: {headline}.",
-        "datePublished": utc(now_ns),
+        "datePublished": _time(now_ns),
         "license": NO_LICENSE,
         "conformsTo": {"@id": PROFILE},
-        "hasPart": [{"@id": file["@id"]} for file in files],
+        "hasPart": _references(file["@id"] for file in files),
     }
     if actions:
-        root["mentions"] = [{"@id": action["@id"]} for action in actions]
+        root["mentions"] = _references(action["@id"] for action in actions)
     return root
 
 
@@ -132,16 +144,17 @@ def _file_id(paths: Mapping[str, str], version: str) -> str:
     return escape(paths[version]) if version in paths else f"#{version}"
 
 
-def _file(paths: Mapping[str, str], version: Version) -> Entity:
+def _file(paths: Mapping[str, str], version: VersionNode) -> Entity:
     entity: Entity = {
         "@id": _file_id(paths, version.id),
         "@type": "File",
-        "name": version.name,
+        "name": place(version),
+        "encodingFormat": _TYPES.guess_type(version.path)[0] or "application/octet-stream",
         "contentSize": str(version.size),
-        "dateModified": utc(version.mtime_ns),
-        "identifier": [version.id, *([f"pfs:{version.content}"] if version.content else [])],
+        "dateModified": _time(version.mtime_ns),
+        "identifier": [version.id, f"pfs:{version.content}"] if version.content else version.id,
     }
-    if paths.get(version.id) != version.name:
+    if paths.get(version.id) != place(version):
         entity["alternateName"] = version.path
     notes = []
     if version.commit:
@@ -155,7 +168,7 @@ def _file(paths: Mapping[str, str], version: Version) -> Entity:
     return entity
 
 
-def _action(graph: Graph, paths: Mapping[str, str], process: Process) -> Entity:
+def _action(graph: Graph, paths: Mapping[str, str], process: ProcessNode) -> Entity:
     results = [version for version, _ in graph.generated.get(process.id, ())]
     inputs = graph.inputs(process.id)
     for version in results:
@@ -163,35 +176,35 @@ def _action(graph: Graph, paths: Mapping[str, str], process: Process) -> Entity:
     action: Entity = {
         "@id": f"#{process.id}",
         "@type": "CreateAction" if results else "ActivateAction",
-        "name": process.command,
+        "name": command(process),
         "description": _description(graph, process, inputs),
-        "startTime": utc(process.start_ns),
+        "startTime": _time(process.start_ns),
         "instrument": {"@id": _tool_id(graph, process)},
         "agent": {"@id": _person_id(process)},
     }
     if process.end_ns is not None:
-        action["endTime"] = utc(process.end_ns)
+        action["endTime"] = _time(process.end_ns)
     elif results:
         # "when the last of the entities in `result` has been created", as the profile says
-        action["endTime"] = utc(max(graph.versions[version].mtime_ns for version in results))
+        action["endTime"] = _time(max(graph.versions[version].mtime_ns for version in results))
     if inputs:
         action["object"] = _references(_file_id(paths, version) for version in inputs)
     if results:
         action["result"] = _references(_file_id(paths, version) for version in results)
     if process.exit is not None:
         status = "FailedActionStatus" if process.exit else "CompletedActionStatus"
-        action["actionStatus"] = {"@id": f"http://schema.org/{status}"}
+        action["actionStatus"] = f"http://schema.org/{status}"
         if process.exit:
             action["error"] = f"exit status {process.exit}"
     return action
 
 
-def _description(graph: Graph, process: Process, inputs: Mapping[str, str]) -> str:
+def _description(graph: Graph, process: ProcessNode, inputs: Mapping[str, str]) -> str:
     job = graph.job(process)
     parts = [f"In {process.cwd} on {process.host}, process {process.pid}"]
-    if job is not None and job.command != process.command:
+    if job is not None and job.command != command(process):
         parts.append(f"part of: {job.command}")
-    weak = [f"{graph.versions[v].name} ({level})" for v, level in inputs.items() if level != LEVELS[0]]
+    weak = [f"{place(graph.versions[v])} ({level})" for v, level in inputs.items() if level != LEVELS[0]]
     if weak:
         parts.append(f"not observed but concluded: {', '.join(weak)}")
     if process.coverage != "complete":
@@ -199,29 +212,29 @@ def _description(graph: Graph, process: Process, inputs: Mapping[str, str]) -> s
     return "; ".join(parts)
 
 
-def _tool_id(graph: Graph, process: Process) -> str:
+def _tool_id(graph: Graph, process: ProcessNode) -> str:
     version = process.exe_version
     if version in graph.versions:
-        return f"#tool:{version}"
-    return f"#tool:{escape(process.exe or process.program)}"
+        return f"urn:pfs:tool:{version}"
+    return f"urn:pfs:tool:{escape(process.exe or program(process))}"
 
 
-def _tool(graph: Graph, process: Process) -> Entity:
+def _tool(graph: Graph, process: ProcessNode) -> Entity:
     version = graph.versions.get(process.exe_version or "")
-    tool: Entity = {"@id": _tool_id(graph, process), "@type": "SoftwareApplication", "name": process.program}
+    tool: Entity = {"@id": _tool_id(graph, process), "@type": "SoftwareApplication", "name": program(process)}
     if version is not None:
         tool["softwareVersion"] = version.content or version.id
-        tool["description"] = version.name
+        tool["description"] = place(version)
     elif process.exe:
         tool["description"] = process.exe
     return tool
 
 
-def _person_id(process: Process) -> str:
+def _person_id(process: ProcessNode) -> str:
     return f"#user:{escape(process.user or str(process.uid))}@{escape(process.host)}"
 
 
-def _person(process: Process) -> Entity:
+def _person(process: ProcessNode) -> Entity:
     return {
         "@id": _person_id(process),
         "@type": "Person",
