@@ -1,8 +1,8 @@
 /* pfs._native: the Python binding of the C code, and two calls of the C library that Python does not offer.
+ * Functions and types of the bind_*.c files are added by the slots at the end.
  *
  * Stable ABI of Python 3.11, one binary for every later version.  Decides nothing: arguments in, results out. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "bindings.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -158,7 +158,10 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, pfs_add_processes},
+    {0, NULL},
+};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "pfs._native", "C parts of pfs; see pfs/_native.pyi.", 0, methods, slots, NULL, NULL, NULL,
