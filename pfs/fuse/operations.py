@@ -115,18 +115,18 @@ class Operations(pyfuse3.Operations):
     ) -> EntryAttributes:
         """LINK."""
         node = self._inodes.node(inode)
-        self._fs.link(node, self._inodes.node(new_parent_inode), new_name)
+        self._fs.link(node, self._inodes.node(new_parent_inode), new_name, _caller(ctx))
         return self._known(node)
 
     @guarded(type(None))
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         """UNLINK."""
-        await self._fs.remove(self._inodes.node(parent_inode), name, directory=False)
+        await self._fs.remove(self._inodes.node(parent_inode), name, _caller(ctx), directory=False)
 
     @guarded(type(None))
     async def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         """RMDIR."""
-        await self._fs.remove(self._inodes.node(parent_inode), name, directory=True)
+        await self._fs.remove(self._inodes.node(parent_inode), name, _caller(ctx), directory=True)
 
     @guarded(type(None))
     async def rename(
@@ -140,7 +140,7 @@ class Operations(pyfuse3.Operations):
     ) -> None:
         """RENAME2."""
         old, new = self._inodes.node(parent_inode_old), self._inodes.node(parent_inode_new)
-        await self._fs.rename(old, name_old, new, name_new, flags)
+        await self._fs.rename(old, name_old, new, name_new, flags, _caller(ctx))
 
     # attributes
 
@@ -168,7 +168,7 @@ class Operations(pyfuse3.Operations):
             mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
             atime_ns=attr.st_atime_ns if fields.update_atime else None,
         )
-        self._fs.set_attributes(node, change)
+        await self._fs.set_attributes(node, change, _caller(ctx))
         return self._attributes(node)
 
     @guarded(bytes)
@@ -201,7 +201,7 @@ class Operations(pyfuse3.Operations):
     @guarded(FileInfo)
     async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
         """OPEN.  Pages stay cached: whoever writes passes this kernel."""
-        return self._opened(self._fs.open(self._inodes.node(inode), flags, _caller(ctx)))
+        return self._opened(await self._fs.open(self._inodes.node(inode), flags, _caller(ctx)))
 
     @guarded(tuple)
     async def create(
@@ -211,7 +211,7 @@ class Operations(pyfuse3.Operations):
         parent = self._inodes.node(parent_inode)
         caller = _caller(ctx)
         node = await self._fs.make(parent, name, FileType.REGULAR, mode, caller)
-        info = self._opened(self._fs.open(node, flags & ~os.O_TRUNC, caller))
+        info = self._opened(await self._fs.open(node, flags & ~os.O_TRUNC, caller))
         return info, self._known(node)
 
     @guarded(bytes)

@@ -33,7 +33,7 @@ def absorb(
             yield
     for generation in sealed:
         for file_id, state in generation.dirty.items():
-            tree.absorb_state(file_id, state)
+            tree.absorb_state(file_id, state, frozen.origins.get(file_id))
             done += 1
             if done % slice_size == 0:
                 yield

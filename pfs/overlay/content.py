@@ -41,8 +41,10 @@ class Layer:
         "cut",
         "cut_end",
         "dirty",
+        "discarded",
         "done",
         "generation",
+        "holds",
         "low",
         "mtime_ns",
         "number",
@@ -58,6 +60,8 @@ class Layer:
         self.dirty = RangeSet()
         self.below = below
         self.closed = False
+        self.holds = 0  # versions that lineage still has to store
+        self.discarded = False  # nothing but such a version shows it any more
         self.mtime_ns: int | None = None  # None: the working file's own
         self.cut: Committed | None = None
         self.cut_end = 0

@@ -115,6 +115,28 @@ def truncate(tree: WorkingTree, node: Node, size: int) -> None:
     tree.unsynced[node.file_id] = node
 
 
+def hold(tree: WorkingTree, node: Node) -> Content:
+    """What a file shows now, kept until `release`: the next write goes into a new layer.
+
+    Costs nothing but that layer.  The kept bytes survive whatever happens to the file.
+    """
+    content = tree.content(node)
+    if isinstance(content, Layer) and not content.closed:
+        content.mtime_ns = tree.working.mtime_ns(content)
+        content.closed = True
+    for layer in layers(content):
+        layer.holds += 1
+    return content
+
+
+def release(tree: WorkingTree, held: list[Layer]) -> None:
+    """Take back one `hold`, of which `held` were the layers."""
+    for layer in held:
+        layer.holds -= 1
+        if layer.discarded and not layer.holds:
+            tree.discard_layer(layer)
+
+
 def set_mtime(tree: WorkingTree, state: State, mtime_ns: int) -> bool:
     """Give a file a modification time; True if the working file carries it now."""
     layer = state.content

@@ -11,7 +11,7 @@ is visible until a commit names the result.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -28,6 +28,9 @@ from pfs.overlay.tree import Readers
 
 FILES_PER_TASK = 64
 
+Origin = tuple[bytes, int]  # a lineage segment and a row in it
+Origins = Callable[[], dict[int, Origin]]  # asked once all files are cut: where each file's version came from
+
 
 @dataclass(slots=True)
 class Frozen:
@@ -37,6 +40,7 @@ class Frozen:
     links: bytes
     directories: list[tuple[int, bytes]] = field(default_factory=list)  # top down: (file id, committed tree)
     layers: list[Layer] = field(default_factory=list)  # working files that nothing needs any more
+    origins: dict[int, Origin] = field(default_factory=dict)  # of files written to, by file id
 
 
 class Freezer:
@@ -50,8 +54,11 @@ class Freezer:
         root: Entry,
         links: bytes,
         executor: ThreadPoolExecutor,
+        origins: Origins = dict,
     ) -> None:
         self._readers = readers
+        self._ask_origins = origins
+        self._origins: dict[int, Origin] = {}
         self._cutter = cutter
         self._sealed = sealed
         self._root = root
@@ -64,6 +71,7 @@ class Freezer:
     def run(self) -> Frozen:
         """Cut, build, link.  Raises OSError, NoSpace, CorruptObject; then nothing was changed."""
         finished = self._cut_files()
+        self._origins = self._ask_origins()
         for file_id, state in self._sealed.dirty.items():
             self._place(file_id, state)
         self._place_links()
@@ -71,7 +79,7 @@ class Freezer:
         links = self._links
         if self._link_edits:
             links = edit(self._readers.links, self._readers.store, links, self._link_edits)
-        return Frozen(self._root, links, directories, finished)
+        return Frozen(self._root, links, directories, finished, self._origins)
 
     # files
 
@@ -181,7 +189,7 @@ class Freezer:
             detail,
             target,
             store_xattrs(store, state.xattrs),
-            state.origin,
+            self._origins.get(file_id, state.origin),
         )
 
     # directories

@@ -300,8 +300,14 @@ class WorkingTree(Tree):
         the name without its bytes.
         """
         for layer in layers(content):
-            self.working.forget(layer)
-            self.discarded.append((self.journal.sequence, self.working.path(layer)))
+            layer.discarded = True
+            if not layer.holds:
+                self.discard_layer(layer)
+
+    def discard_layer(self, layer: Layer) -> None:
+        """Give up one working file."""
+        self.working.forget(layer)
+        self.discarded.append((self.journal.sequence, self.working.path(layer)))
 
     def take_discarded(self) -> list[Path]:
         """The working files that no name leads to any more, by the durable part of the journal."""
@@ -348,17 +354,21 @@ class WorkingTree(Tree):
             state.older = None
         state.root = root
 
-    def absorb_state(self, file_id: int, state: State) -> None:
+    def absorb_state(self, file_id: int, state: State, origin: tuple[bytes, int] | None = None) -> None:
         """A sealed state is committed now: an inode that did not change since is clean again."""
         link_row = len(state.links) > 1 or state.type == FileType.DIRECTORY
         for later in self.sealed:
             if file_id in later.dirty:
                 later.dirty[file_id].link_row = link_row
+                if origin is not None:
+                    later.dirty[file_id].origin = origin
         _settle(state.content)
         node = self.nodes.get(file_id)
         if node is None or node.state is None:
             return
         node.state.link_row = link_row
+        if origin is not None:
+            node.state.origin = origin
         if node.state is not state:
             for layer in layers(node.state.content):  # let go of the layers below
                 layer.below = resolve(layer.below)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import trio
 
 from pfs.disk import Disk
+from pfs.lineage.facts import ChangeKind
+from pfs.lineage.live import Actor, Grip
 from pfs.objects.entry import FileType
 from pfs.overlay import attributes, files, names
 from pfs.overlay.attributes import Change
@@ -23,9 +25,11 @@ from pfs.overlay.names import failure
 from pfs.overlay.node import Attributes, Node
 from pfs.overlay.tree import Listed, Listing, Readers, Tree
 from pfs.overlay.worktree import WorkingTree
+from pfs.vfs.capture import Capture
 from pfs.vfs.dot_pfs import DOT_PFS, DotPfs
 from pfs.vfs.durability import Durability
 from pfs.vfs.inodes import Inodes
+from pfs.vfs.live_files import path_of
 from pfs.vfs.root import MountRoot
 from pfs.vfs.special import ShownFile, Special, SpecialTree
 from pfs.vfs.virtual_xattrs import PREFIX, VirtualXattrs
@@ -48,7 +52,7 @@ class Caller:
 class Handle:
     """One open file or directory.  It knows who opened it, and whether it has written."""
 
-    __slots__ = ("caller", "flags", "listing", "node", "own", "text", "wrote")
+    __slots__ = ("caller", "flags", "grip", "listing", "node", "own", "text", "wrote")
 
     def __init__(self, node: Node, flags: int, caller: Caller) -> None:
         self.node = node
@@ -56,6 +60,7 @@ class Handle:
         self.caller = caller
         self.own = False  # opened by this daemon itself, to flush mapped pages
         self.wrote = False
+        self.grip: Grip | None = None  # what lineage knows of it
         self.text = b""
         self.listing: Listing | list[Listed] | None = None
 
@@ -79,6 +84,7 @@ class Filesystem:
         durability: Durability,
         own_uid: int | None,
         statvfs: Callable[[], os.statvfs_result],
+        capture: Capture | None = None,
     ) -> None:
         self._readers = readers
         self._disk = disk
@@ -93,6 +99,7 @@ class Filesystem:
         self._next_handle = 1
         self._cold = trio.CapacityLimiter(COLD_READ_THREADS)
         self.own_threads: set[int] = set()
+        self.capture = capture  # None: nothing is recorded
 
     # names
 
@@ -131,9 +138,13 @@ class Filesystem:
         tree = self._writable(parent)
         if name == DOT_PFS:
             raise failure(errno.EEXIST)
-        return names.create(tree, parent, name, kind, mode & 0o7777, caller.uid, caller.gid, target)
+        actor = await self._actor(caller.pid)
+        node = names.create(tree, parent, name, kind, mode & 0o7777, caller.uid, caller.gid, target)
+        if actor is not None and self.capture is not None:
+            self.capture.made(actor, node, kind)
+        return node
 
-    async def remove(self, parent: Node, name: bytes, *, directory: bool) -> None:
+    async def remove(self, parent: Node, name: bytes, caller: Caller, *, directory: bool) -> None:
         """Unlink or rmdir; in the root rmdir deletes a clean branch."""
         if isinstance(parent.tree, SpecialTree):
             if parent is parent.tree.root and directory:
@@ -143,9 +154,16 @@ class Filesystem:
         if name == DOT_PFS:
             raise failure(errno.EPERM)
         tree = self._writable(parent)
-        tree.release_if_unused(names.remove(tree, parent, name, directory=directory))
+        actor = await self._actor(caller.pid)
+        path = path_of(parent, name) if actor is not None else b""
+        node = names.remove(tree, parent, name, directory=directory)
+        if actor is not None and self.capture is not None:
+            self.capture.removed(actor, node, path, directory=directory)
+        tree.release_if_unused(node)
 
-    async def rename(self, old: Node, old_name: bytes, new: Node, new_name: bytes, flags: int) -> None:
+    async def rename(
+        self, old: Node, old_name: bytes, new: Node, new_name: bytes, flags: int, caller: Caller
+    ) -> None:
         """Move a name within one branch; in the root it renames a branch."""
         if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
             raise failure(errno.EINVAL)
@@ -159,17 +177,20 @@ class Filesystem:
             raise failure(errno.EPERM)
         if old.tree is not new.tree:
             raise failure(errno.EXDEV)
+        tree = self._writable(old)
+        actor = await self._actor(caller.pid)
+        exchange = bool(flags & RENAME_EXCHANGE)
+        moved, replaced = tree.lookup(old, old_name), tree.lookup(new, new_name)
+        if actor is not None and self.capture is not None and moved is not None:
+            self.capture.renaming(actor, moved, replaced)
         names.rename(
-            self._writable(old),
-            old,
-            old_name,
-            new,
-            new_name,
-            replace=not flags & RENAME_NOREPLACE,
-            exchange=bool(flags & RENAME_EXCHANGE),
+            tree, old, old_name, new, new_name, replace=not flags & RENAME_NOREPLACE, exchange=exchange
         )
+        if actor is not None and self.capture is not None and moved is not None:
+            before = path_of(old, old_name), path_of(new, new_name)
+            self.capture.renamed(actor, moved, *before, replaced, exchange=exchange)
 
-    def link(self, node: Node, parent: Node, name: bytes) -> None:
+    def link(self, node: Node, parent: Node, name: bytes, caller: Caller) -> None:
         """Give an inode one more name."""
         if isinstance(parent.tree, SpecialTree) or isinstance(node.tree, SpecialTree):
             raise failure(errno.EPERM)
@@ -177,7 +198,10 @@ class Filesystem:
             raise failure(errno.EEXIST)
         if node.tree is not parent.tree:
             raise failure(errno.EXDEV)
+        path = path_of(node) if self.capture is not None else b""
         names.link(self._writable(parent), node, parent, name)
+        if self.capture is not None:
+            self.capture.note(caller.pid, ChangeKind.LINK, node, path, path_of(parent, name))
 
     def forget(self, inode: int, lookups: int) -> None:
         """The kernel has dropped references."""
@@ -187,7 +211,7 @@ class Filesystem:
 
     # attributes
 
-    def set_attributes(self, node: Node, change: Change) -> None:
+    async def set_attributes(self, node: Node, change: Change, caller: Caller) -> None:
         """chmod, chown, truncate, utimens."""
         if isinstance(node.tree, SpecialTree):
             if isinstance(node, Special) and isinstance(node.shown, ShownFile) and node.shown.write:
@@ -196,6 +220,12 @@ class Filesystem:
         tree = self._writable(node)
         if self.own_uid is not None and change.uid not in (None, self.own_uid):
             raise failure(errno.EPERM)
+        if self.capture is not None:
+            if change.size is not None:
+                actor = await self._actor(caller.pid)
+                if actor is not None:
+                    self.capture.truncating(actor, node, change.size)
+            self.capture.note_attributes(caller.pid, node, change)
         attributes.set_attributes(tree, node, change)
 
     def get_xattr(self, node: Node, name: bytes) -> bytes:
@@ -233,9 +263,16 @@ class Filesystem:
             raise failure(errno.EBADF)
         return handle
 
-    def open(self, node: Node, flags: int, caller: Caller) -> int:
+    async def _actor(self, tid: int) -> Actor | None:
+        """Who asks, as lineage knows it; None where nothing is recorded."""
+        return None if self.capture is None else await self.capture.actor(tid)
+
+    async def open(self, node: Node, flags: int, caller: Caller) -> int:
         """Open a file; returns the number of its handle."""
         handle = Handle(node, flags, caller)
+        actor = None
+        if self.capture is not None and not isinstance(node.tree, SpecialTree):
+            actor = await self.capture.opening(caller.pid, node, handle.writes)
         if isinstance(node.tree, SpecialTree):
             if isinstance(node, Special) and isinstance(node.shown, ShownFile):
                 if handle.writes and node.shown.write is None:
@@ -244,12 +281,16 @@ class Filesystem:
         elif handle.writes or flags & os.O_TRUNC:
             tree = self._writable(node)
             if flags & os.O_TRUNC:
+                if actor is not None and self.capture is not None:
+                    self.capture.truncating(actor, node, 0)
                 files.truncate(tree, node, 0)
             if handle.writes:
                 tree.load(node)
                 tree.writers += 1
                 if flags & os.O_ACCMODE == os.O_RDWR:
                     tree.mappable[node] = tree.mappable.get(node, 0) + 1
+        if actor is not None and self.capture is not None:
+            handle.grip = self.capture.opened(actor, node, flags)
         handle.own = caller.pid in self.own_threads
         node.tree.open(node)
         return self._keep(handle)
@@ -272,12 +313,15 @@ class Filesystem:
         """Whether a handle shows text made at its opening, which no cache may keep."""
         return isinstance(self._handles[number].node.tree, SpecialTree)
 
-    async def read(self, number: int, offset: int, size: int) -> bytes:
+    async def read(self, number: int, offset: int, size: int, tid: int = 0) -> bytes:
         """Read; at the end of the file less, or nothing."""
-        node = self.handle(number).node
+        handle = self.handle(number)
+        node = handle.node
         tree = node.tree
         if isinstance(tree, SpecialTree):
-            return self.handle(number).text[offset : offset + size]
+            return handle.text[offset : offset + size]
+        if handle.grip is not None and self.capture is not None and self.capture.is_news(handle.grip, tid):
+            await self.capture.reading(handle.grip, tid)
         assert isinstance(tree, Tree)
         content = tree.content(node)
         working = tree.working if isinstance(tree, WorkingTree) else None
@@ -292,13 +336,16 @@ class Filesystem:
             )
         raise failure(errno.EIO)
 
-    async def write(self, number: int, offset: int, data: bytes) -> int:
+    async def write(self, number: int, offset: int, data: bytes, tid: int = 0) -> int:
         """Write; returns how much."""
         handle = self.handle(number)
         node = handle.node
         tree = node.tree
         if isinstance(tree, WorkingTree):
             handle.wrote = True
+            if handle.grip is not None and self.capture is not None:
+                actor = self.capture.writer(handle.grip, tid) or await self.capture.look(handle.grip, tid)
+                self.capture.writing(handle.grip, actor, node, offset)
             return files.write(tree, node, offset, data)
         if isinstance(node, Special) and isinstance(node.shown, ShownFile) and node.shown.write is not None:
             await node.shown.write(data, handle.caller.uid, handle.caller.pid)
@@ -315,6 +362,8 @@ class Filesystem:
         """Close a handle."""
         handle = self._handles.pop(number)
         node, tree = handle.node, handle.node.tree
+        if handle.grip is not None and self.capture is not None:
+            self.capture.closed(handle.grip)
         if isinstance(tree, WorkingTree) and handle.writes:
             tree.writers -= 1
             if handle.flags & os.O_ACCMODE == os.O_RDWR:
