@@ -188,7 +188,8 @@ class Control:
         match args.get("what"):
             case "counters":
                 pause_ns = self._watch.reset() if args.get("reset") else self._watch.pause_ns_max
-                return {"loop_pause_ns_max": pause_ns, **self._daemon.counters()}
+                longest = {"loop_pause_ns_max": pause_ns, "loop_pause_task": self._watch.longest}
+                return {**longest, **self._daemon.counters()}
             case "handles":
                 return self._daemon.filesystem.handles()
             case what:

@@ -1,10 +1,12 @@
 """The bytes of files in a working tree: write, truncate, read.
 
 A write goes straight into the working file of the top layer; only the first
-write below `low` to a range is journaled.  Size and modification time of a
-written file are those of that working file, so an ordinary write costs one
-system call and nothing else.  Reading is planned on the event loop (`pieces`)
-and may be carried out in a thread (`read_pieces`).
+write below `low` to a range is journaled.  After a restart size and modification
+time of a written file are those of that working file, so an ordinary write costs
+two system calls and nothing else.  The second one gives it the time of the clock
+that all other changes have: or `make` finds a file older than what it was made
+from.  Reading is planned on the event loop (`pieces`) and may be carried out in a
+thread (`read_pieces`).
 """
 
 from __future__ import annotations
@@ -45,7 +47,6 @@ def top_layer(tree: WorkingTree, node: Node, state: State, size: int, low: int) 
         tree.working.remove(layer)
         raise
     state.content = layer
-    state.mtime_ns = None
     return layer
 
 
@@ -81,8 +82,7 @@ def write(tree: WorkingTree, node: Node, offset: int, data: bytes) -> int:
         raise
     if end > layer.size:
         layer.size = end
-    state.mtime_ns = None
-    state.ctime_ns = tree.note_change()
+    _note_write(tree, state, layer)
     tree.unsynced[node.file_id] = node
     return len(data)
 
@@ -110,8 +110,7 @@ def truncate(tree: WorkingTree, node: Node, size: int) -> None:
                 raise
     if not size:
         tree.failed.discard(node.file_id)
-    state.mtime_ns = None
-    state.ctime_ns = tree.note_change()
+    _note_write(tree, state, layer)
     tree.unsynced[node.file_id] = node
 
 
@@ -122,7 +121,7 @@ def hold(tree: WorkingTree, node: Node) -> Content:
     """
     content = tree.content(node)
     if isinstance(content, Layer) and not content.closed:
-        content.mtime_ns = tree.working.mtime_ns(content)
+        content.mtime_ns = tree.attributes(node).mtime_ns
         content.closed = True
     for layer in layers(content):
         layer.holds += 1
@@ -137,14 +136,20 @@ def release(tree: WorkingTree, held: list[Layer]) -> None:
             tree.discard_layer(layer)
 
 
+def _note_write(tree: WorkingTree, state: State, layer: Layer) -> None:
+    """The time of a write, in memory and on the working file: the kernel's own is a tick behind."""
+    now_ns = tree.note_change()
+    tree.disk.utime(tree.working.fd(layer), now_ns, now_ns)
+    state.mtime_ns = state.ctime_ns = now_ns
+
+
 def set_mtime(tree: WorkingTree, state: State, mtime_ns: int) -> bool:
     """Give a file a modification time; True if the working file carries it now."""
     layer = state.content
+    state.mtime_ns = mtime_ns
     if isinstance(layer, Layer) and not layer.closed and layer.generation == tree.generation.number:
         tree.disk.utime(tree.working.fd(layer), mtime_ns, mtime_ns)
-        state.mtime_ns = None
         return True
-    state.mtime_ns = mtime_ns
     return False
 
 

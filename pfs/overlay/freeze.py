@@ -102,7 +102,8 @@ class Freezer:
             if not isinstance(top, Layer) or top.done is not None:
                 continue
             if top.mtime_ns is None:
-                top.mtime_ns = self._cutter.working.stat_mtime_ns(top)
+                known_ns = state.mtime_ns
+                top.mtime_ns = self._cutter.working.stat_mtime_ns(top) if known_ns is None else known_ns
             if top.ready is None:  # else a commit that failed later had got so far
                 top.ready = self._cutter.cut(top)
             finished.extend(layers(top))

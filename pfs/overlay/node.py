@@ -130,7 +130,7 @@ class State:
         self.mode = mode
         self.uid = uid
         self.gid = gid
-        self.mtime_ns: int | None = time_ns  # None: that of the top layer
+        self.mtime_ns: int | None = time_ns  # None: that of the top layer, after a restart
         self.ctime_ns = time_ns
         self.atime_ns: int | None = None  # None: as mtime
         self.content: Content = EMPTY
