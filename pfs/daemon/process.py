@@ -43,7 +43,7 @@ RESERVE_SHARE = 16  # at most this part of the free disk
 MOUNT_LOOK_SECONDS = 1.0
 FLUSH_SECONDS_MAX = 10.0  # for mapped files when told to end
 RESTART_SECONDS = 5.0  # before a background task that failed is started again
-# Each collection holds everybody up: of the youngest for 2 ms at this size; of all for 0.3 s with a million inodes.
+# A collection holds everybody up: one of the youngest for 2 ms, one of all for 0.3 s with a million inodes.
 GC_THRESHOLDS = (10_000, 250, 1_000_000)
 
 _log = structlog.get_logger("daemon")
