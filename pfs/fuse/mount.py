@@ -10,6 +10,7 @@ from pathlib import Path
 import pyfuse3
 
 from pfs.errors import Busy
+from pfs.fuse import request_pid
 from pfs.fuse.operations import Operations
 from pfs.vfs.filesystem import Filesystem
 
@@ -18,8 +19,11 @@ TASKS_MAX = 2000  # requests waiting for a disk must not hold others
 
 def mount(filesystem: Filesystem, mount_point: Path, options: set[str]) -> None:
     """Mount; requests wait until `answer`.  Raises Busy where the kernel or fusermount3 refuses."""
+    operations = Operations(filesystem)
+    if filesystem.capture is not None:
+        filesystem.capture.knows_callers = request_pid.install(operations)
     try:
-        pyfuse3.init(Operations(filesystem), str(mount_point), options)
+        pyfuse3.init(operations, str(mount_point), options)
     except RuntimeError as error:
         raise Busy(
             f"{mount_point} can't be mounted: {error}", hint="'pfs doctor' says what is missing"

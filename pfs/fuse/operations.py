@@ -16,6 +16,7 @@ import pyfuse3
 import structlog
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext
 
+from pfs.fuse import request_pid
 from pfs.fuse.guard import guarded
 from pfs.objects.entry import FileType
 from pfs.overlay.attributes import Change
@@ -217,12 +218,12 @@ class Operations(pyfuse3.Operations):
     @guarded(bytes)
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """READ."""
-        return await self._fs.read(fh, off, size)
+        return await self._fs.read(fh, off, size, request_pid.current)
 
     @guarded(int)
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         """WRITE."""
-        return await self._fs.write(fh, off, buf)
+        return await self._fs.write(fh, off, buf, request_pid.current)
 
     async def flush(self, fh: int) -> None:
         """FLUSH is not needed; the kernel stops asking."""

@@ -66,7 +66,10 @@ class _Cuts:
 class Cutter:
     """Cuts the files of one branch; one instance serves several threads."""
 
-    def __init__(self, readers: Readers, disk: Disk, working: WorkingFiles, progress: Progress) -> None:
+    def __init__(
+        self, readers: Readers, disk: Disk, working: WorkingFiles, progress: Progress | None
+    ) -> None:
+        """`progress` None: no working bytes are given back, for what other layers stand on."""
         self.readers = readers
         self._disk = disk
         self.working = working
@@ -229,6 +232,8 @@ class _FileCut:
 
     def _give_back(self, partial: Committed, end: int) -> None:
         """Make [0, end) durable in chunks, say so, then free the working bytes."""
+        if self._cutter.progress is None:
+            return
         self._readers.store.sync()
         self._cutter.progress(self._top, end, partial)
         for layer in layers(self._top):

@@ -31,12 +31,13 @@ from pfs.overlay.absorb import absorb
 from pfs.overlay.branches import Branches
 from pfs.overlay.content import Layer
 from pfs.overlay.cutter import CutProgress, Cutter
-from pfs.overlay.freeze import Freezer, Frozen
+from pfs.overlay.freeze import Freezer, Frozen, Origins
 from pfs.overlay.node import Generation
 from pfs.overlay.tree import Readers
 from pfs.overlay.worktree import WorkingTree
 from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
+from pfs.versioning.sealer import Sealer, Sealing
 
 REMOVAL_SECONDS_MAX = 3.0  # that the end of the daemon waits for working files to go
 
@@ -75,6 +76,7 @@ class Committer:
         )
         self._locks: defaultdict[int, trio.Lock] = defaultdict(trio.Lock)
         self.flush_mapped: Callable[[WorkingTree], Awaitable[None]] | None = None
+        self.sealer: Sealer | None = None  # None: lineage is not recorded
         self.make_room: Callable[[WorkingTree], Awaitable[None]] | None = None  # on a full disk
 
     async def commit(
@@ -118,8 +120,12 @@ class Committer:
         sealed = [generation for generation in tree.sealed if generation.number < before]
         branch = repo.branch_by_id(tree.branch_id)
         frozen = Frozen(tree.root_entry, tree.links)
+        sealing: Sealing | None = None
         if sealed:
-            frozen = await trio.to_thread.run_sync(self._freeze, tree, merged(sealed))
+            whole = merged(sealed)
+            if self.sealer is not None:
+                sealing = self.sealer.begin(tree, whole, [generation.number for generation in sealed])
+            frozen = await trio.to_thread.run_sync(self._freeze, tree, whole, sealing)
         based = _same(frozen, tree.root_entry, tree.links)
         committed = based
         if kind != CommitKind.CHECKPOINT:
@@ -128,7 +134,7 @@ class Committer:
         if committed and based:
             if sealed:
                 await trio.to_thread.run_sync(repo.record_generation, tree.branch_id, sealed[-1].number)
-                await self._absorb(tree, sealed, frozen)
+                await self._absorb(tree, sealed, frozen, None)
             return None
         commit = Commit(
             kind=int(CommitKind.CHECKPOINT if committed else kind),
@@ -140,18 +146,28 @@ class Committer:
             author=message.author,
             message="" if committed else message.text,
             labels=() if committed else message.labels,
+            lineage=self._lineage(repo, branch, sealing),
             next_file_id=self._branches.next_file_id(),
         )
         generation = sealed[-1].number if sealed else branch.journal_generation
         commit_id = await trio.to_thread.run_sync(self._record, repo, tree.branch_id, commit, generation)
-        await self._absorb(tree, sealed, frozen)
+        await self._absorb(tree, sealed, frozen, sealing)
         return None if committed else commit_id
 
-    def _freeze(self, tree: WorkingTree, sealed: Generation) -> Frozen:
+    def _lineage(self, repo: Repo, branch: BranchRecord, sealing: Sealing | None) -> tuple[bytes, ...]:
+        """The segments that are new since the head: those of checkpoints, which expire, and this one's."""
+        before = () if branch.base == branch.head else repo.commits.read(branch.base).lineage
+        return (*before, *(sealing.segments if sealing is not None else ()))
+
+    def _freeze(self, tree: WorkingTree, sealed: Generation, sealing: Sealing | None) -> Frozen:
         readers, disk = self._readers, self._disk
         progress = CutProgress(tree, self._on_loop)
         cutter = Cutter(readers, disk, tree.working, progress)
-        freezer = Freezer(readers, cutter, sealed, tree.root_entry, tree.links, self._executor)
+        origins: Origins = dict
+        if sealing is not None:
+            sealing.cut_kept(Cutter(readers, disk, tree.working, None))
+            origins = sealing.write
+        freezer = Freezer(readers, cutter, sealed, tree.root_entry, tree.links, self._executor, origins)
         return freezer.run()
 
     def _record(self, repo: Repo, branch_id: int, commit: Commit, generation: int) -> bytes:
@@ -159,11 +175,15 @@ class Committer:
         repo.record_commit(branch_id, commit_id, journal_generation=generation)
         return commit_id
 
-    async def _absorb(self, tree: WorkingTree, sealed: list[Generation], frozen: Frozen) -> None:
+    async def _absorb(
+        self, tree: WorkingTree, sealed: list[Generation], frozen: Frozen, sealing: Sealing | None
+    ) -> None:
         """Make what is committed the base, a slice at a time; nobody waits for its working files to go."""
         if sealed:
             for _ in absorb(tree, sealed, frozen):
                 await trio.lowlevel.checkpoint()
+            if sealing is not None:
+                sealing.finish()
             self._remover.submit(self._remove, tree, frozen.layers)
 
     def _remove(self, tree: WorkingTree, layers: list[Layer]) -> None:

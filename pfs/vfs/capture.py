@@ -9,130 +9,328 @@ await in between.  The loop never reads /proc; the daemon's own requests are not
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 import trio
 
 from pfs.lineage.describe import RawDescription
-from pfs.lineage.facts import NOBODY, Activity, ChangeKind, Ending, Flag
+from pfs.lineage.facts import Activity, ChangeKind, Ending, Flag
 from pfs.lineage.live import Actor, Grip
-from pfs.lineage.processes import Image, Processes
+from pfs.lineage.image import Image
+from pfs.lineage.processes import Processes
 from pfs.lineage.recorder import Recorder
+from pfs.objects.entry import FileType
+from pfs.overlay.attributes import Change
 from pfs.overlay.node import Node
 from pfs.overlay.tree import CommitTree
 from pfs.overlay.worktree import WorkingTree
 from pfs.vfs.live_files import LiveFiles, path_of
+from pfs.vfs.mapped import MappedFlush
 
 DESCRIBE_THREADS = 4
 DESCRIBE_SECONDS_MAX = 1.0  # from when a thread takes it up
+ABANDONED_MAX = 64  # threads stuck in /proc, beyond which nothing is described
 SIBLINGS_MAX = 64  # of a pipeline, looked at for the other end of a pipe
+FMODE_EXEC = 0x20  # in the flags of an OPEN that executes the file
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("capture")
 
 
 class Capture:
-    """Turns thread ids into actors.  Owned by the event loop."""
+    """Turns thread ids into actors, and requests into facts.  Owned by the event loop."""
 
     def __init__(
         self,
         processes: Processes,
         recorder: Recorder,
         files: LiveFiles,
-        describe: Callable[[Image, RawDescription | None, Actor | None], Activity],
+        describe: Callable[[Image, Actor | None], tuple[Activity, bool]],
+        mount_point: bytes,
         own_threads: set[int],
+        shown_name: Callable[[Node], bytes],
     ) -> None:
         self.recorder = recorder
         self.processes = processes
         self.files = files
+        self.mapped: MappedFlush | None = None
+        self.knows_callers = False  # whether READ and WRITE say who makes them
         self._describe = describe
+        self._prefix = mount_point
         self._own_threads = own_threads
-        self._own_pid = os.getpid()
+        self._shown_name = shown_name
         self._readers = trio.CapacityLimiter(DESCRIBE_THREADS)
-        self._threads = trio.CapacityLimiter(10_000)
-        processes.on_exit = self._exited
-        processes.on_exec = self._execed
+        self._threads = trio.CapacityLimiter(ABANDONED_MAX)
+        self._open: dict[bytes, set[Grip]] = {}  # readable handles by the path they were opened at
+        self._paths: dict[Grip, bytes] = {}
+        self._mappable: dict[Node, list[Actor]] = {}  # who may store to a file through a mapping
+        processes.tasks.on_exit = self._exited
+        processes.tasks.on_exec = self._execed
+        processes.tasks.on_fork = self._forked
 
     # who
 
-    def is_own(self, tid: int) -> bool:
-        """Whether the daemon itself asks."""
-        return tid in self._own_threads or tid == self._own_pid
-
     def find(self, tid: int) -> Actor | None:
-        """The actor of a thread whose process image is known; None where it has to be described first."""
+        """The actor of a thread whose process image is surely known; None where it has to be looked at first."""
+        self.processes.drain()
+        image = self.processes.find(tid)
+        return None if image is None or image.is_own else self._actor_of(image)
+
+    async def actor(self, tid: int) -> Actor | None:
+        """`find`, and where that is not enough a look at /proc; None for the daemon itself."""
+        if tid in self._own_threads:
+            return None
         self.processes.drain()
         image = self.processes.find(tid)
         if image is None:
-            return None
-        actor: Actor | None = image.actor
-        return actor if actor is not None else self._begin(image)
+            image = await self._look(tid)
+        return None if image.is_own else self._actor_of(image)
 
-    async def actor(self, tid: int) -> Actor | None:
-        """`find`, and where that is not enough a description; None for the daemon itself."""
-        if self.is_own(tid):
-            return None
-        found = self.find(tid)
-        return found if found is not None else await self._look(tid)
+    async def _look(self, tid: int) -> Image:
+        """Whose thread it is, found in /proc while it waits for us."""
+        processes = self.processes
+        if processes.needs_look(tid):
+            look = await self._in_thread(processes.look, tid)
+            image = None if look is None else processes.find(tid, look)
+            if image is not None:
+                return image
+        raw = await self._in_thread(processes.read, tid)
+        image = processes.adopt(tid, raw)
+        if image.actor is None and not image.is_own:
+            await self._find_writers(image)
+        return image
 
-    async def _look(self, tid: int) -> Actor:
-        raw: RawDescription | None = None
+    async def _in_thread(self, read: Callable[[int], T | None], pid: int) -> T | None:
+        """Ask /proc in a thread; None where it is gone, or takes too long."""
         async with self._readers:
             with trio.move_on_after(DESCRIBE_SECONDS_MAX):
-                raw = await trio.to_thread.run_sync(
-                    self.processes.read, tid, limiter=self._threads, abandon_on_cancel=True
+                return await trio.to_thread.run_sync(
+                    read, pid, limiter=self._threads, abandon_on_cancel=True
                 )
-        self.processes.drain()
-        image = self.processes.adopt(tid, raw)
-        actor: Actor | None = image.actor
-        if actor is None:
-            actor = self._begin(image)
-            await self._find_pipe_ends(image)
-        return actor
+        return None
+
+    def _actor_of(self, image: Image) -> Actor:
+        known: Actor | None = image.actor  # type: ignore[assignment]
+        return known if known is not None else self._begin(image)
 
     def _begin(self, image: Image) -> Actor:
         """Let a process image act: it carries what it was forked with, or what was open across its exec."""
-        before = image.parent
-        parent: Actor | None = before.actor if before is not None else None
-        activity = self._describe(image, image.description, parent)
-        actor = self.recorder.begin(activity, parent, forked=image.forked_from is not None)
+        source = image.forked_from
+        before = source if source is not None else image.parent
+        parent: Actor | None = before.actor if before is not None else None  # type: ignore[assignment]
+        activity, pins = self._describe(image, parent)
+        upto: int | None = image.inherited  # type: ignore[assignment]
+        actor = self.recorder.begin(activity, parent, forked=source is not None, upto=upto, pins=pins)
         image.actor = actor
-        if image.description is not None:
-            self._inherit(actor, parent, image.description)
-            self._connect(image, actor)
+        raw = image.description
+        if raw is not None:
+            if source is None:
+                self._inherit(actor, parent, raw)
+            self._connect(image, actor, raw)
         return actor
 
     def _inherit(self, actor: Actor, parent: Actor | None, raw: RawDescription) -> None:
         """Files of the mount that were open before the exec are inputs of the new image."""
-        prefix = self._mount_prefix
-        shown = {target for _, target, _ in raw.fds if target.startswith(prefix)}
-        while shown and parent is not None:
-            for grip in parent.grips:
-                if self._shown_path(grip) in shown:
-                    self.recorder.inherit(grip, actor)
+        older: set[Actor] = set()
+        while parent is not None and parent not in older:
+            older.add(parent)
             parent = parent.parent
+        for _, target, _ in raw.fds:
+            for grip in self._open.get(target, ()):
+                if not older.isdisjoint(grip.holders):
+                    self.recorder.inherit(grip, actor)
 
     # pipes
 
-    def _connect(self, image: Image, actor: Actor) -> None:
+    def _connect(self, image: Image, actor: Actor, raw: RawDescription) -> None:
         """Join an image to those at the other ends of its pipes."""
-        assert image.description is not None
-        for _, target, flags in image.description.fds:
+        for _, target, flags in raw.fds:
             inode = _pipe_inode(target)
             if not inode:
                 continue
             writers, readers = self.processes.by_pipe(inode)
             if flags & os.O_ACCMODE != os.O_WRONLY:
                 for other in writers:
-                    if other is not image and other.actor is not None:
-                        self.recorder.connect(other.actor, actor)
+                    if other is not image:
+                        self.recorder.connect(self._actor_of(other), actor)
             if flags & os.O_ACCMODE != os.O_RDONLY:
                 for other in readers:
-                    if other is not image and other.actor is not None:
-                        self.recorder.connect(actor, other.actor)
+                    if other is not image:
+                        self.recorder.connect(actor, self._actor_of(other))
+
+    async def _find_writers(self, image: Image) -> None:
+        """Pipes that nobody known writes: their other ends are looked for among those of the same parent.
+
+        Such a process may have read nothing of ours and still stand between two that do.
+        """
+        todo, seen = [image], {image.pid}
+        while todo:
+            found = todo.pop()
+            if not self._lacks_writer(found):
+                continue
+            for pid in self.processes.siblings(found)[:SIBLINGS_MAX]:
+                if pid not in seen:
+                    seen.add(pid)
+                    raw = await self._in_thread(self.processes.read, pid)
+                    other = self.processes.describe(pid, raw)
+                    if other is not None:
+                        todo.append(other)
+
+    def _lacks_writer(self, image: Image) -> bool:
+        raw = image.description
+        for fd, target, flags in raw.fds if raw is not None else ():
+            inode = _pipe_inode(target)
+            if fd == 0 and inode and flags & os.O_ACCMODE != os.O_WRONLY:
+                writers, _ = self.processes.by_pipe(inode)
+                if not any(other is not image for other in writers):
+                    return True
+        return False
 
     # endings
 
-    def _exited(self, image: Image, ending: Ending) -> None:
-        if image.actor is not None:
-            self.recorder.end(image.actor, ending)
+    def _forked(self, parent: Image, child: Image) -> None:
+        """A child shares its parent's memory until it execs: it knows what the parent knew then."""
+        actor: Actor | None = parent.actor  # type: ignore[assignment]
+        if actor is not None:
+            child.inherited = len(actor.inputs)
+
+    def _execed(self, old: Image, new: Image) -> None:
+        actor: Actor | None = old.actor  # type: ignore[assignment]
+        if actor is not None:
+            self.recorder.end(actor, Ending(new.started_ns), by_exec=True)
+
+    def _exited(self, image: Image) -> None:
+        actor: Actor | None = image.actor  # type: ignore[assignment]
+        if actor is not None:
+            self.recorder.end(actor, image.ended or Ending(0))
+
+    # what is done
+
+    async def opening(self, tid: int, node: Node, writes: bool) -> Actor | None:
+        """Who opens a file; stores through mappings that it must not miss are fetched first."""
+        actor = await self.actor(tid)
+        if actor is not None and self.mapped is not None and isinstance(node.tree, WorkingTree):
+            holders = self._mappable.get(node)
+            if holders is not None and any(other is not actor for other in holders):
+                await self.mapped.flush_node(node.tree, node)
+        return actor
+
+    def opened(self, actor: Actor, node: Node, flags: int, *, creates: bool = False) -> Grip | None:
+        """A file is open; truncation was told before."""
+        executes = bool(flags & FMODE_EXEC)
+        access = flags & os.O_ACCMODE
+        tree = node.tree
+        if isinstance(tree, CommitTree):
+            self.recorder.open_seen(actor, self.files.seen(node), executes=executes)
+            return None
+        assert isinstance(tree, WorkingTree)
+        grip = self.recorder.open(
+            actor,
+            self.files.place(node),
+            tree.generation.number,
+            reads=access != os.O_WRONLY,
+            writes=access != os.O_RDONLY,
+            truncates=bool(flags & os.O_TRUNC),
+            executes=executes,
+            creates=creates,
+        )
+        if grip.reads:
+            path = self._paths[grip] = self._shown_path(node)
+            self._open.setdefault(path, set()).add(grip)
+        if access == os.O_RDWR:
+            self._mappable.setdefault(node, []).append(actor)
+        return grip
+
+    def _shown_path(self, node: Node) -> bytes:
+        """The path that /proc shows for an open handle, unless it was renamed since."""
+        return b"/".join([self._prefix, self._shown_name(node), path_of(node)])
+
+    def is_news(self, grip: Grip, tid: int) -> bool:
+        """Whether a READ has to be recorded: somebody has changed the file since, or another asks."""
+        reader = grip.reader
+        return grip.seen != grip.file.stamp or reader is None
+
+    async def reading(self, grip: Grip, tid: int) -> None:
+        """A READ that saw something new."""
+        actor = await self.actor(tid) if tid else grip.actor
+        if actor is not None:
+            self.recorder.read(grip, actor)
+
+    async def writer(self, tid: int) -> Actor | None:
+        """Who makes a WRITE; None where the kernel does not say: pages stored to through a mapping."""
+        return await self.actor(tid) if tid else None
+
+    def writing(self, grip: Grip, actor: Actor | None, node: Node, offset: int) -> None:
+        """Before bytes change."""
+        tree = node.tree
+        assert isinstance(tree, WorkingTree)
+        generation, size = tree.generation.number, tree.content(node).size
+        if actor is not None:
+            self.recorder.write(grip, actor, generation, offset, size)
+        elif self.knows_callers:
+            self.recorder.mapped(grip.place, generation)
+        else:
+            self.recorder.write(grip, grip.actor, generation, offset, size, Flag.OPENER)
+
+    def truncating(self, actor: Actor, node: Node, size: int) -> None:
+        """Before a size is set."""
+        tree = node.tree
+        assert isinstance(tree, WorkingTree)
+        before = tree.content(node).size
+        self.recorder.truncate(actor, self.files.place(node), tree.generation.number, size, before)
+
+    def closed(self, grip: Grip, node: Node) -> None:
+        """A handle is released."""
+        path = self._paths.pop(grip, None)
+        if path is not None:
+            grips = self._open[path]
+            grips.remove(grip)
+            if not grips:
+                del self._open[path]
+        if grip.reads and grip.writes:
+            holders = self._mappable[node]
+            holders.remove(grip.actor)
+            if not holders:
+                del self._mappable[node]
+        self.recorder.close(grip)
+
+    # names
+
+    def made(self, actor: Actor, node: Node, kind: FileType) -> None:
+        """Something has got its first name."""
+        change = ChangeKind.MAKE_DIRECTORY if kind == FileType.DIRECTORY else ChangeKind.CREATE
+        self.recorder.change(actor, change, self.files.place(node), path_of(node))
+
+    def removed(self, actor: Actor, node: Node, path: bytes, *, directory: bool) -> None:
+        """A name is gone."""
+        change = ChangeKind.REMOVE_DIRECTORY if directory else ChangeKind.REMOVE
+        self.recorder.change(actor, change, self.files.place(node), path)
+
+    def renamed(
+        self, actor: Actor, node: Node, path: bytes, to_path: bytes, replaced: Node | None, *, exchange: bool
+    ) -> None:
+        """A name leads elsewhere; with `exchange` both have changed places."""
+        gone = self.files.place(replaced) if replaced is not None and not exchange else None
+        self.recorder.change(actor, ChangeKind.RENAME, self.files.place(node), path, to_path, gone)
+        if exchange and replaced is not None:
+            self.recorder.change(actor, ChangeKind.RENAME, self.files.place(replaced), to_path, path)
+
+    def note(self, tid: int, kind: ChangeKind, node: Node, path: bytes, to_path: bytes = b"") -> None:
+        """Something that may not wait for a description has happened to a name."""
+        if tid not in self._own_threads and isinstance(node.tree, WorkingTree):
+            self.recorder.change(self.find(tid), kind, self.files.place(node), path, to_path)
+
+    def note_attributes(self, tid: int, node: Node, change: Change) -> None:
+        """chmod, chown; times that programs set are no event."""
+        if change.mode is not None:
+            self.note(tid, ChangeKind.CHMOD, node, path_of(node))
+        if change.uid is not None or change.gid is not None:
+            self.note(tid, ChangeKind.CHOWN, node, path_of(node))
+
+
+def _pipe_inode(target: bytes) -> int:
+    """The number in `pipe:[N]`; 0 for anything else."""
+    return int(target[6:-1]) if target.startswith(b"pipe:[") else 0

@@ -181,14 +181,12 @@ class Filesystem:
         actor = await self._actor(caller.pid)
         exchange = bool(flags & RENAME_EXCHANGE)
         moved, replaced = tree.lookup(old, old_name), tree.lookup(new, new_name)
-        if actor is not None and self.capture is not None and moved is not None:
-            self.capture.renaming(actor, moved, replaced)
         names.rename(
             tree, old, old_name, new, new_name, replace=not flags & RENAME_NOREPLACE, exchange=exchange
         )
         if actor is not None and self.capture is not None and moved is not None:
-            before = path_of(old, old_name), path_of(new, new_name)
-            self.capture.renamed(actor, moved, *before, replaced, exchange=exchange)
+            paths = path_of(old, old_name), path_of(new, new_name)
+            self.capture.renamed(actor, moved, *paths, replaced, exchange=exchange)
 
     def link(self, node: Node, parent: Node, name: bytes, caller: Caller) -> None:
         """Give an inode one more name."""
@@ -344,7 +342,7 @@ class Filesystem:
         if isinstance(tree, WorkingTree):
             handle.wrote = True
             if handle.grip is not None and self.capture is not None:
-                actor = self.capture.writer(handle.grip, tid) or await self.capture.look(handle.grip, tid)
+                actor = await self.capture.writer(tid)
                 self.capture.writing(handle.grip, actor, node, offset)
             return files.write(tree, node, offset, data)
         if isinstance(node, Special) and isinstance(node.shown, ShownFile) and node.shown.write is not None:
@@ -363,7 +361,7 @@ class Filesystem:
         handle = self._handles.pop(number)
         node, tree = handle.node, handle.node.tree
         if handle.grip is not None and self.capture is not None:
-            self.capture.closed(handle.grip)
+            self.capture.closed(handle.grip, node)
         if isinstance(tree, WorkingTree) and handle.writes:
             tree.writers -= 1
             if handle.flags & os.O_ACCMODE == os.O_RDWR:

@@ -1,20 +1,39 @@
-"""Files of working trees as lineage sees them: what is committed there, where they are, their bytes held.
+"""Files of working trees as lineage sees them: what is committed there, where they are, their bytes kept.
 
 The recorder names a file by its place (repo, branch, file id); this is where a place becomes a node.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 from pfs.lineage.live import Held, Place, Seen
-from pfs.objects.entry import FileType
 from pfs.overlay import files
 from pfs.overlay.branches import Branches
-from pfs.overlay.content import Committed, Content, Layer, resolve
+from pfs.overlay.content import Committed, Content, Layer, layers, resolve
 from pfs.overlay.node import Node
-from pfs.overlay.tree import CommitTree, Tree
+from pfs.overlay.tree import Tree
 from pfs.overlay.worktree import WorkingTree
+
+TOKEN_BYTES = 8  # of a layer's number
+
+
+class Kept:
+    """The bytes of a version that has ended: layers held, until a commit has stored them as chunks."""
+
+    __slots__ = ("content", "generation", "held", "tree")
+
+    def __init__(self, tree: WorkingTree, content: Content) -> None:
+        self.tree = tree
+        self.content = content
+        self.held = layers(content)
+        self.generation = tree.generation.number
+
+    def release(self) -> None:
+        """Let go of the layers."""
+        files.release(self.tree, self.held)
+        self.held = []
 
 
 class LiveFiles:
@@ -23,6 +42,7 @@ class LiveFiles:
     def __init__(self, branches: Branches, repo_of: Callable[[Tree], int]) -> None:
         self._branches = branches
         self._repo_of = repo_of
+        self._kept: defaultdict[int, dict[Kept, None]] = defaultdict(dict)
 
     def place(self, node: Node) -> Place:
         """The place of a file in a working tree."""
@@ -36,6 +56,10 @@ class LiveFiles:
         node = None if tree is None else tree.nodes.get(place.file_id)
         return node if node is not None and node.tree is tree else None
 
+    def kept(self, branch: int, generation: int) -> list[Kept]:
+        """What ended in a branch up to a generation and is in no chunks yet, the oldest first."""
+        return [kept for kept in self._kept[branch] if kept.generation <= generation and kept.held]
+
     def freeze(self, place: Place) -> Held:
         """Keep what the file shows now: nothing written later shows in it."""
         node = self.node(place)
@@ -44,12 +68,43 @@ class LiveFiles:
         tree = node.tree
         assert isinstance(tree, WorkingTree)
         content = files.hold(tree, node)
-        return Held(content, content.size, tree.attributes(node).mtime_ns)
+        return self._keep(tree, content, tree.attributes(node).mtime_ns, place)
+
+    def _keep(self, tree: WorkingTree, content: Content, mtime_ns: int, place: Place) -> Held:
+        kept = Kept(tree, content)
+        if kept.held:
+            self._kept[place.branch][kept] = None
+        token = kept.held[0].number.to_bytes(TOKEN_BYTES, "little") if kept.held else b""
+        return Held(kept, content.size, mtime_ns, token)
+
+    def held(self, place: Place, token: bytes, size: int, mtime_ns: int) -> Held | None:
+        """After a crash: the bytes behind a token, while the file still stands on them."""
+        node = self.node(place)
+        if node is None or not token:
+            return None
+        tree, number = node.tree, int.from_bytes(token, "little")
+        assert isinstance(tree, WorkingTree)
+        for layer in layers(tree.content(node)):
+            if layer.number == number and layer.size == size:
+                layer.closed = True
+                for below in layers(layer):
+                    below.holds += 1
+                return self._keep(tree, layer, mtime_ns, place)
+        return None
+
+    def release(self, place: Place, held: Held) -> None:
+        """Nobody asks for these bytes any more."""
+        kept = held.content
+        if isinstance(kept, Kept):
+            self._kept[place.branch].pop(kept, None)
+            kept.release()
 
     def path(self, place: Place) -> bytes:
         """Where the file is now; b"" where no name leads to it."""
         node = self.node(place)
-        return b"" if node is None else path_of(node)
+        if node is None or not node.tree.is_linked(node):  # type: ignore[attr-defined]
+            return b""
+        return path_of(node)
 
     def committed(self, place: Place) -> Seen | None:
         """What the file holds, where no recorded version says so."""
@@ -60,17 +115,18 @@ class LiveFiles:
         """What a file of a commit holds, or one of a working tree that nobody has changed."""
         tree = node.tree
         assert isinstance(tree, Tree)
-        content, known = _content(tree, node)
+        content = resolve(tree.content(node))
         attributes = tree.attributes(node)
         origin = node.state.origin if node.state is not None else tree.entry(node).origin
         branch = tree.branch_id if isinstance(tree, WorkingTree) else 0
+        stored = content if isinstance(content, Committed) else Committed(b"", 0, 0)
         return Seen(
             self._repo_of(tree),
             branch,
             path_of(node),
             node.file_id,
-            content.content if known else b"",
-            content.height if known else 0,
+            stored.content,
+            stored.height,
             attributes.size,
             attributes.mtime_ns,
             origin,
@@ -85,11 +141,3 @@ def path_of(node: Node, *names: bytes) -> bytes:
         parts.append(at.name)
         at = tree.nodes.get(at.parent)
     return b"/".join(reversed(parts))
-
-
-def _content(tree: Tree, node: Node) -> tuple[Committed, bool]:
-    """The chunks of a file; False where its bytes are in no chunks yet."""
-    content: Content = resolve(tree.content(node))
-    if isinstance(content, Layer):
-        return Committed(b"", 0, content.size), False
-    return content, True

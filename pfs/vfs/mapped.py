@@ -43,6 +43,12 @@ class MappedFlush:
             for path in paths:
                 nursery.start_soon(self._flush_one, path)
 
+    async def flush_node(self, tree: WorkingTree, node: Node) -> None:
+        """The same for one file."""
+        path = self._path(tree, node) if tree.is_linked(node) else None
+        if path is not None:
+            await self._flush_one(path)
+
     async def _flush_one(self, path: bytes) -> None:
         await trio.to_thread.run_sync(self._sync, path, limiter=self._limiter)
 
