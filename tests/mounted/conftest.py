@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mounted.lineage_scenarios.checker import table
+from tests.mounted.lineage_scenarios.stage import ROWS
 from tests.mounted.mounting import Mount
 
 LOG_LINES_SHOWN = 60
@@ -29,6 +31,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
                 lines = mount.log().splitlines()[-LOG_LINES_SHOWN:]
                 report.sections.append(("daemon log", "\n".join(lines)))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table of lineage scenarios, where some ran."""
+    rows = config.stash.get(ROWS, [])
+    if rows:
+        terminalreporter.section("lineage of real programs")
+        terminalreporter.write_line(table(rows))
 
 
 @contextmanager

@@ -1,0 +1,67 @@
+"""Lineage of what real programs did on a mount: nothing missing, nothing extra, every argv exact.
+
+Each scenario runs twice and is judged before and after a commit; the table of all is printed at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from tests.mounted.lineage_scenarios.checker import Row
+from tests.mounted.lineage_scenarios.stage import ROWS, judge, perform, perform_and_kill
+from tests.mounted.lineage_scenarios.table import SCENARIOS
+from tests.mounted.mounting import Mount
+
+RUNS = 2
+SLOW = {
+    "make",
+    "many_short_lived",
+    "sqlite_many_times",
+    "rsync",
+    "tar",
+    "copy_a_tree",
+    "git_clone_and_checkout",
+}
+KILLED = ["pipes", "python_program", "sqlite_rollback", "make"]
+
+
+@pytest.fixture
+def show(request: pytest.FixtureRequest) -> list[Row]:
+    """Rows for the table at the end."""
+    return request.config.stash.setdefault(ROWS, [])
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SCENARIOS]
+)
+def test_scenario(mount: Mount, show: list[Row], name: str) -> None:
+    if SCENARIOS[name].needs_root and os.geteuid() != 0:
+        pytest.skip("needs root, for a namespace")
+    findings = []
+    for number in range(RUNS):
+        at = perform(mount, name, number)
+        live = judge(mount, name, at)
+        mount.commit(at.tree)
+        committed = judge(mount, name, at, ", committed")
+        show.append(live)
+        findings += [*live.findings, *committed.findings]
+        assert live[1:] == committed[1:], "a commit changes what is answered"
+    mount.remount()
+    after = judge(mount, name, at, ", mounted again")
+    assert after[1:] == committed[1:], "a mount changes what is answered"
+    assert not findings, "\n".join(findings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KILLED)
+def test_a_killed_daemon_leaves_no_wrong_edge(mount: Mount, show: list[Row], name: str) -> None:
+    began = time.monotonic()
+    perform(mount, name, 0)
+    seconds = time.monotonic() - began
+    for number, part in enumerate((0.4, 0.7), 1):
+        row = perform_and_kill(mount, name, number, seconds * part)
+        show.append(row)
+        assert row.holds, "\n".join(row.findings)
