@@ -86,12 +86,12 @@ class Scenario:
         return []
 
 
-SCENARIOS: dict[str, Scenario] = {}
+KNOWN: dict[str, Scenario] = {}
 
 
 def scenario(kind: type[Scenario]) -> type[Scenario]:
-    """Enter a class into the table."""
-    SCENARIOS[re.sub(r"(?<=.)(?=[A-Z])", "_", kind.__name__).lower()] = kind()
+    """Enter a class; `table` puts all in order."""
+    KNOWN[re.sub(r"(?<=.)(?=[A-Z])", "_", kind.__name__).lower()] = kind()
     return kind
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from tests.mounted.lineage_scenarios import builds, copies, programs, sharing, shell
-from tests.mounted.lineage_scenarios.scenario import SCENARIOS
+from tests.mounted.lineage_scenarios.scenario import KNOWN
 
-__all__ = ["SCENARIOS"]
-
-MODULES = (shell, programs, builds, copies, sharing)
+SCENARIOS = {
+    name: scenario
+    for module in (shell, programs, builds, copies, sharing)
+    for name, scenario in KNOWN.items()
+    if type(scenario).__module__ == module.__name__
+}
