@@ -160,6 +160,7 @@ static PyMethodDef methods[] = {
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, pfs_add_processes},
+    {Py_mod_exec, pfs_add_closure},
     {0, NULL},
 };
 

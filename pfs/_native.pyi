@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Literal, Self, TypeAlias
 
 from typing_extensions import Buffer
@@ -23,6 +24,15 @@ def set_mmap_threshold(size_bytes: int, /) -> bool: ...
 def proc_read(pid: int, /) -> dict[str, object] | None: ...
 def proc_stat(pid: int, /) -> tuple[int, int, int, int] | None: ...
 def request_pid(container: object, /) -> int: ...
+def closure(
+    fetch: Callable[[int, int], list[bytes]],
+    roots: Buffer,
+    down: bool,
+    level_max: int,
+    depth_max: int,
+    edges: bool,
+    /,
+) -> tuple[bytes, bytes, bytes, bytes, tuple[int, ...]]: ...
 
 class Connector:
     def __new__(cls) -> Self: ...

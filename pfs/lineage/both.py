@@ -1,8 +1,8 @@
 """What is live and what is stored, as one `Source`.
 
-An activity may be in both: slices of it are in commits, the rest is live.  So may a fact, for the moment between
-its commit and its leaving the live model: nothing is told twice.  What is stored depends on nothing that is only
-live.
+An activity may be in both: slices of it are in commits, the rest is live.  So may a fact, for the moment
+between its commit and its leaving the live model: nothing is told twice.  What is stored depends on nothing
+that is only live.
 """
 
 from __future__ import annotations

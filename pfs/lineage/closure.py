@@ -1,0 +1,121 @@
+"""What versions came from, and what came from them, through any number of activities.
+
+Upstream, an activity counts up to the watermark of what it wrote, or told others; downstream, from the
+position of what it used on.  Where a version has a focus, its writer's other inputs count at the level
+`rest`.  What an interactive program had learned reaches those whom it informed as `ambient`.  Edges weaker
+than `level_max` are not followed, only counted.
+
+Two ways to one answer: in Python over any `Source`, and in C over the blocks of an index (native/closure.h),
+which takes what is live on top of it where the answer is large.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pfs import _native
+from pfs.lineage.both import Both
+from pfs.lineage.closure_walk import Closure, Downstream, Edge, Question, Upstream, Walk
+from pfs.lineage.facts import Level, Source
+from pfs.lineage.index import Index
+from pfs.lineage.index_graph import FORWARD, INVERSE, NODES, Graph
+from pfs.lineage.index_writer import GraphWriter
+from pfs.store.environment import DamagedEnvironment
+
+_NO_DEPTH: Final = (1 << 32) - 1
+_EDGE: Final = struct.Struct("=QQIBBxx")
+_KINDS: Final = (NODES, FORWARD, INVERSE)
+# Blocks given to C at a time, once an answer turns out to be large.
+_BLOCKS_MAX: Final = 64
+# Steps in Python before it is asked whether C would be cheaper.  A step takes about as long as putting one
+# live fact on top of the index.
+_STEPS_MIN: Final = 200
+
+
+def upstream(
+    source: Source,
+    roots: Sequence[int],
+    *,
+    level_max: int = Level.UNOBSERVED,
+    depth: int | None = None,
+    edges: bool = True,
+) -> Closure:
+    """What versions came from.  `depth` counts from version to version, None: no limit."""
+    return _closure(source, roots, Question(False, level_max, depth, edges))
+
+
+def downstream(
+    source: Source,
+    roots: Sequence[int],
+    *,
+    level_max: int = Level.UNOBSERVED,
+    depth: int | None = None,
+    edges: bool = True,
+) -> Closure:
+    """What came from versions.  Who used something and led to nothing is left out."""
+    return _closure(source, roots, Question(True, level_max, depth, edges))
+
+
+def _closure(source: Source, roots: Sequence[int], question: Question) -> Closure:
+    if isinstance(source, Index):
+        return _in_c(source, roots, question, None)
+    walk: Walk = (Downstream if question.down else Upstream)(source, roots, question)
+    if not isinstance(source, Both) or not isinstance(source.index, Index):
+        walk.run(None)
+    elif not walk.run(_STEPS_MIN) and not walk.run(source.live_facts()):
+        return _in_c(source.index, roots, question, source.put_live)
+    return walk.closure()
+
+
+# In C
+
+
+def _in_c(
+    index: Index, roots: Sequence[int], question: Question, more: Callable[[GraphWriter], None] | None
+) -> Closure:
+    with index.graph(more) as graph:
+        numbers = {root: graph.find(b"v", root) for root in roots}
+        found = _native.closure(
+            _Blocks(graph).fetch,
+            array("I", filter(None, numbers.values())),
+            question.down,
+            question.level_max,
+            _NO_DEPTH if question.depth is None else question.depth,
+            question.edges,
+        )
+    versions, depths, activities = array("Q"), array("I"), array("Q", found[2])
+    unknown = [root for root, number in numbers.items() if not number]
+    versions.extend(unknown)
+    depths.extend([0] * len(unknown))
+    versions.frombytes(found[0])
+    depths.frombytes(found[1])
+    edges = [
+        Edge(kind, start, end, position, level)
+        for start, end, position, kind, level in _EDGE.iter_unpack(found[3])
+    ]
+    left_out = {level: count for level, count in enumerate(found[4]) if count}
+    return Closure(versions, depths, activities, edges, left_out)
+
+
+class _Blocks:
+    """Hands blocks to C: one at a time, then more and more that follow each other."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._asked = [0] * len(_KINDS)
+
+    def fetch(self, kind: int, block: int) -> list[bytes]:
+        """A block and some after it."""
+        self._asked[kind] += 1
+        found = []
+        for number in range(block, block + min(_BLOCKS_MAX, 1 + self._asked[kind] // 4)):
+            data = self._graph.raw(_KINDS[kind], number)
+            if data is None:
+                break
+            found.append(data)
+        if not found:
+            raise DamagedEnvironment(f"the lineage index lacks block {_KINDS[kind].decode()} {block}")
+        return found
