@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from pfs.daemon.lineage import Lineage
 from pfs.errors import PfsError
 from pfs.namespace.resolve import Resolver
 from pfs.objects.commit import Author, CommitKind
@@ -49,7 +50,13 @@ class Daemon:
     """All there is in one daemon.  Made on the event loop."""
 
     def __init__(
-        self, store: Store, mount_point: Path, now_ns: Callable[[], int], *, read_only: bool = False
+        self,
+        store: Store,
+        mount_point: Path,
+        now_ns: Callable[[], int],
+        *,
+        read_only: bool = False,
+        capture: bool = False,
     ) -> None:
         self.store = store
         self.mount_point = mount_point
@@ -83,6 +90,19 @@ class Daemon:
         )
         self.durability = Durability(disk, self.branches, SYNC_THREADS)
         names_of = self._names_of
+        own_threads: set[int] = set()
+        self.lineage: Lineage | None = None
+        if capture:
+            self.lineage = Lineage(
+                store,
+                self.branches,
+                self.repositories,
+                lambda tree: names_of(tree)[0].repo_id,
+                lambda tree: names_of(tree)[1],
+                mount_point,
+                own_threads,
+                now_ns,
+            )
         self.filesystem = Filesystem(
             self.readers,
             disk,
@@ -93,12 +113,17 @@ class Daemon:
             self.durability,
             None if os.geteuid() == 0 else os.geteuid(),
             lambda: disk.statvfs(store.path),
+            own_threads,
+            None if self.lineage is None else self.lineage.capture,
         )
         self.committer = Committer(self.readers, disk, self.branches, now_ns, max(2, os.cpu_count() or 2))
         self.mapped = MappedFlush(
             disk, mount_point, lambda tree: self._names_of(tree)[1], self.filesystem.own_threads
         )
         self.committer.flush_mapped = self.mapped.flush
+        if self.lineage is not None:
+            self.lineage.capture.mapped = self.mapped
+            self.committer.sealer = self.lineage.sealer
         self.committer.make_room = self._make_room
         self.checkpointer = Checkpointer(
             self.repositories, self.branches, self.committer, now_ns, Message(author_of(os.geteuid()))
@@ -113,7 +138,10 @@ class Daemon:
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
-        return [] if self.read_only else [self.checkpointer.run, self.durability.run, self._look_after]
+        if self.read_only:
+            return []
+        lineage = [] if self.lineage is None else self.lineage.background_tasks()
+        return [self.checkpointer.run, self.durability.run, self._look_after, *lineage]
 
     async def _look_after(self) -> None:
         while True:
@@ -143,6 +171,8 @@ class Daemon:
                 except (OSError, PfsError) as error:
                     _log.error("sync failed", branch=tree.branch_id, error=str(error))
         self.committer.close()
+        if self.lineage is not None:
+            self.lineage.close()
         self.branches.close()
 
     def counters(self) -> dict[str, int]:

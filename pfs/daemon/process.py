@@ -57,6 +57,7 @@ class Options:
     mount_point: Path
     read_only: bool = False
     allow_other: bool = False
+    capture: bool = True  # whether lineage is recorded
     ready_fd: int = -1
 
 
@@ -107,7 +108,13 @@ def _prepare_process() -> None:
 
 async def _serve(options: Options, store: Store) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        daemon = Daemon(store, options.mount_point, time.time_ns, read_only=options.read_only)
+        daemon = Daemon(
+            store,
+            options.mount_point,
+            time.time_ns,
+            read_only=options.read_only,
+            capture=options.capture and not options.read_only,
+        )
         daemon.replay()
         watch = LoopWatch()
         trio.lowlevel.add_instrument(watch)

@@ -11,7 +11,7 @@ is visible until a commit names the result.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -29,7 +29,7 @@ from pfs.overlay.tree import Readers
 FILES_PER_TASK = 64
 
 Origin = tuple[bytes, int]  # a lineage segment and a row in it
-Origins = Callable[[], dict[int, Origin]]  # asked once all files are cut: where each file's version came from
+Origins = Callable[[], Mapping[int, Origin]]  # asked once all files are cut: where each file's version came from
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Frozen:
     links: bytes
     directories: list[tuple[int, bytes]] = field(default_factory=list)  # top down: (file id, committed tree)
     layers: list[Layer] = field(default_factory=list)  # working files that nothing needs any more
-    origins: dict[int, Origin] = field(default_factory=dict)  # of files written to, by file id
+    origins: Mapping[int, Origin] = field(default_factory=dict)  # of files written to, by file id
 
 
 class Freezer:
@@ -58,7 +58,7 @@ class Freezer:
     ) -> None:
         self._readers = readers
         self._ask_origins = origins
-        self._origins: dict[int, Origin] = {}
+        self._origins: Mapping[int, Origin] = {}
         self._cutter = cutter
         self._sealed = sealed
         self._root = root

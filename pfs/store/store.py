@@ -129,6 +129,11 @@ class Store:
             raise
 
     @property
+    def uuid(self) -> bytes:
+        """What names this store, for ever: 16 bytes."""
+        return self._claim.store_uuid
+
+    @property
     def failed(self) -> str | None:
         """Why the store turned read-only; None while all is well."""
         return self._writer.failed

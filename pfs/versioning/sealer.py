@@ -10,19 +10,18 @@ the store is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import structlog
 
 from pfs.errors import PfsError
-from pfs.lineage.evidence import weigh
 from pfs.lineage.group import Group, Origin
 from pfs.lineage.index import Index
 from pfs.lineage.live import LiveVersion
 from pfs.lineage.recorder import Recorder
-from pfs.lineage.segment import encode
+from pfs.lineage.segment import decode, encode
 from pfs.objects.ids import Kind
 from pfs.overlay.content import Committed, Content, Layer, resolve
 from pfs.overlay.cutter import Cutter
@@ -45,7 +44,7 @@ class KeptBytes(Protocol):
 class Keeper(Protocol):
     """Knows what is kept of versions that ended."""
 
-    def kept(self, branch: int, generation: int) -> list[KeptBytes]:
+    def kept(self, branch: int, generation: int) -> Sequence[KeptBytes]:
         """What ended in a branch up to a generation and is in no chunks yet, the oldest first."""
 
 
@@ -56,6 +55,7 @@ class Sealer:
         self.recorder = recorder
         self.keeper = keeper
         self.store = store
+        self.store_id = store.uuid
         self._index = index
         self._indexing = ThreadPoolExecutor(1, thread_name_prefix="index")
 
@@ -92,6 +92,7 @@ class Sealing:
         self._kept = sealer.keeper.kept(tree.branch_id, numbers[-1] if numbers else 0)
         self._group = Group()
         self._rows: dict[int, Origin] = {}
+        self._groups: list[tuple[bytes, Group]] = []
         self.segments: list[bytes] = []
 
     def cut_kept(self, cutter: Cutter) -> None:
@@ -113,13 +114,14 @@ class Sealing:
         for version in recorder.upstream(stored.values()):
             held = version.frozen
             if version.content is None and held is not None:
-                content = _stored(held.content.content)  # type: ignore[attr-defined]
+                content = _stored(held.content.content)
                 if content is not None:
                     version.contain(content.content, content.height, content.size, held.mtime_ns)
-        self._group = weigh(recorder.group(stored.values(), self._changes))
-        for payload, rows in encode(self._group, store=b""):
+        self._group = recorder.group(stored.values(), self._changes)
+        for payload, rows in encode(self._group, store=self._sealer.store_id):
             segment = self._sealer.store.put(Kind.LINEAGE, payload)
             self.segments.append(segment)
+            self._groups.append((segment, decode(payload)))
             self._rows.update({version: Origin(segment, row) for row, version in enumerate(rows)})
         return {
             file_id: self._rows[version.id] for file_id, version in stored.items() if version.id in self._rows
@@ -128,6 +130,7 @@ class Sealing:
     def finish(self) -> None:
         """The commit is durable: let go of what it holds.  On the loop."""
         self._sealer.recorder.sealed(self._group, self._rows, self._branch, self._numbers)
+        self._sealer.index(self._groups)
         for kept in self._kept:
             kept.release()
 

@@ -24,7 +24,7 @@ from pfs.lineage.recorder import Recorder
 from pfs.objects.entry import FileType
 from pfs.overlay.attributes import Change
 from pfs.overlay.node import Node
-from pfs.overlay.tree import CommitTree
+from pfs.overlay.tree import CommitTree, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.vfs.live_files import LiveFiles, path_of
 from pfs.vfs.mapped import MappedFlush
@@ -51,7 +51,7 @@ class Capture:
         describe: Callable[[Image, Actor | None], tuple[Activity, bool]],
         mount_point: bytes,
         own_threads: set[int],
-        shown_name: Callable[[Node], bytes],
+        shown_name: Callable[[Tree], bytes],
     ) -> None:
         self.recorder = recorder
         self.processes = processes
@@ -246,7 +246,8 @@ class Capture:
 
     def _shown_path(self, node: Node) -> bytes:
         """The path that /proc shows for an open handle, unless it was renamed since."""
-        return b"/".join([self._prefix, self._shown_name(node), path_of(node)])
+        assert isinstance(node.tree, Tree)
+        return b"/".join([self._prefix, self._shown_name(node.tree), path_of(node)])
 
     def is_news(self, grip: Grip, tid: int) -> bool:
         """Whether a READ has to be recorded: somebody has changed the file since, or another asks."""

@@ -84,6 +84,7 @@ class Filesystem:
         durability: Durability,
         own_uid: int | None,
         statvfs: Callable[[], os.statvfs_result],
+        own_threads: set[int],
         capture: Capture | None = None,
     ) -> None:
         self._readers = readers
@@ -98,7 +99,7 @@ class Filesystem:
         self._handles: dict[int, Handle] = {}
         self._next_handle = 1
         self._cold = trio.CapacityLimiter(COLD_READ_THREADS)
-        self.own_threads: set[int] = set()
+        self.own_threads = own_threads  # of the daemon, that use its own mount
         self.capture = capture  # None: nothing is recorded
 
     # names

@@ -1,0 +1,129 @@
+"""Everything lineage needs in a daemon, built and closed as one.
+
+The connector is taken up before anything is mounted, so that no process is missed that could ask; where it
+can't be had, /proc alone answers and `pfs doctor` says so.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Awaitable, Callable
+from functools import cached_property, lru_cache
+
+import structlog
+import trio
+
+from pfs import _native
+from pfs.lineage.both import Both
+from pfs.lineage.facts import Activity, Ending
+from pfs.lineage.image import Image
+from pfs.lineage.index import Index, open_index
+from pfs.lineage.live import Actor
+from pfs.lineage.processes import Processes
+from pfs.lineage.recorder import Recorder
+from pfs.lineage.secrets import Redactor, load_key
+from pfs.overlay.branches import Branches
+from pfs.overlay.tree import Tree
+from pfs.repo.repositories import Repositories
+from pfs.store.store import Store
+from pfs.versioning.lineage_segments import mend_index
+from pfs.versioning.sealer import Sealer
+from pfs.vfs.capture import Capture
+from pfs.vfs.live_files import LiveFiles
+
+INDEX_NAME = "lineage.lmdb"
+JOURNAL_NAME = "journal/lineage"
+DRAIN_SECONDS = 0.05  # of the connector, beside the drain at each request: its buffer never fills
+
+_log = structlog.get_logger("lineage")
+
+
+class Lineage:
+    """Recording, storing and finding of lineage.  Made on the event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        branches: Branches,
+        repositories: Repositories,
+        repo_of: Callable[[Tree], int],
+        shown_name: Callable[[Tree], bytes],
+        mount_point: os.PathLike[str],
+        own_threads: set[int],
+        now_ns: Callable[[], int],
+    ) -> None:
+        disk = store.disk
+        self._store = store
+        self._repositories = repositories
+        self.index, damage = open_index(disk, store.path / INDEX_NAME)
+        if damage:
+            _log.warning("lineage index made anew", why=damage)
+        self._redactor = Redactor(load_key(store.path, disk))
+        self._host = socket.gethostname()
+        files = LiveFiles(branches, repo_of)
+        class Journal:
+            def append(self, records): pass
+            def close(self): pass
+        self.journal = Journal()
+        self.recorder = Recorder(files, self.journal, now_ns, self.index.origin)
+        self.processes = Processes(_connector(), disk.boot_id(), now_ns=now_ns, own=[os.getpid()])
+        self.capture = Capture(
+            self.processes, self.recorder, files, self._describe, os.fsencode(mount_point), own_threads, shown_name
+        )
+        self.sealer = Sealer(self.recorder, files, self.index, store)
+        self.source = Both(self.recorder, self.index)
+
+    def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
+        """What runs beside the requests."""
+        return [self._drain]
+
+    async def mend(self) -> None:
+        """Index what a crash has left unindexed."""
+        try:
+            added = await trio.to_thread.run_sync(mend_index, self.index, self._repositories, self._store)
+        except Exception:
+            _log.exception("lineage index not mended")
+        else:
+            if added:
+                _log.info("lineage indexed", segments=added)
+
+    async def _drain(self) -> None:
+        while True:
+            self.processes.drain()
+            await trio.sleep(DRAIN_SECONDS)
+
+    def _describe(self, image: Image, parent: Actor | None) -> tuple[Activity, bool]:
+        from pfs.lineage.facts import activity_id
+        raw = image.description
+        made = Activity(id=activity_id(image.key), key=image.key, parent=parent.id if parent else 0, started_ns=image.started_ns,
+            reason=image.reason, host=self._host)
+        if raw is not None:
+            from msgspec.structs import replace
+            made = replace(made, argv=self._redactor.argv(raw.cmdline.split(b"\0")[:-1]), exe=raw.exe, cwd=raw.cwd,
+                environment=self._redactor.environment(raw.environ), uid=raw.uid, user=user_name(raw.uid), session=raw.session, group=raw.group)
+        return made, True
+
+    def close(self) -> None:
+        """Index what is waiting, close the journal."""
+        self.sealer.close()
+        self.journal.close()
+        self.index.close()
+
+
+def _connector() -> _native.Connector | None:
+    try:
+        return _native.Connector()
+    except OSError as error:
+        _log.info("no proc connector", why=error.strerror)
+        return None
+
+
+@lru_cache(maxsize=1024)
+def user_name(uid: int) -> str:
+    """The name of a user; digits where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
