@@ -7,6 +7,8 @@ its own (unshare(1)), where they may mount over anything; they need root.
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import os
 import shutil
@@ -15,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,6 @@ from tests.mounted.mounting import Mount
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 LIFE_SECONDS = 3600  # a daemon that lives longer than any check hangs
-MOUNT_SCRIPT = Path(__file__).resolve().parents[1] / "mount.py"
 PFS = Path(sys.executable).with_name("pfs")
 
 T = TypeVar("T")
@@ -68,8 +69,9 @@ def check(name: str, what: str, *, private_mounts: bool = False) -> Callable[[Ca
 class Run:
     """One run of some checks."""
 
-    def __init__(self, full: bool, base: Path, *, private: bool = False) -> None:
+    def __init__(self, script: Path, full: bool, base: Path, *, private: bool = False) -> None:
         self.full = full
+        self._script = script
         self.results: list[Result] = []
         self._base = base
         self._private = private
@@ -129,7 +131,7 @@ class Run:
             self.demand("runs as root", "not root", "mounts of its own need root", False)
             return
         with tempfile.NamedTemporaryFile() as results:
-            command = ["unshare", "--mount", "--propagation", "private", sys.executable, str(MOUNT_SCRIPT)]
+            command = ["unshare", "--mount", "--propagation", "private", sys.executable, str(self._script)]
             options = ["--private", "--only", chosen.name, "--scale", "full" if self.full else "small"]
             places = ["--directory", str(self._base), "--results", results.name]
             done = subprocess.run([*command, *options, *places], check=False)
@@ -168,6 +170,37 @@ class Run:
             mount.stop()
         if fsck:
             self.equal("fsck", [str(problem) for problem in mount.check()], [])
+
+
+def command_line(script: Path, what: str, topics: Sequence[str], arguments: Sequence[str]) -> int:
+    """What `scripts/accept NAME` does: run the checks that these modules enter, or those asked for."""
+    for topic in topics:
+        importlib.import_module(topic)
+    parser = argparse.ArgumentParser(prog=f"scripts/accept {script.stem}", description=what)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="just these checks")
+    parser.add_argument("--scale", choices=("full", "small"), default="full")
+    parser.add_argument("--list", action="store_true", help="name the checks and end")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(tempfile.gettempdir()), help="where stores and mounts go"
+    )
+    parser.add_argument("--private", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--results", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.list:
+        width = max(map(len, CHECKS))
+        print("\n".join(f"{name:{width}}  {check.what}" for name, check in CHECKS.items()))
+        return 0
+    names = given.only or list(CHECKS)
+    unknown = [name for name in names if name not in CHECKS]
+    if unknown:
+        parser.error(f"no check is called {unknown[0]}; --list names them")
+    run = Run(script, given.scale == "full", given.directory, private=given.private)
+    for name in names:
+        run.carry_out(CHECKS[name])
+    if given.results is not None:
+        run.save(given.results)
+        return 0
+    return run.summary()
 
 
 class Timer:
