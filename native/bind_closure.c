@@ -122,8 +122,9 @@ static PyObject *closure(PyObject *module, PyObject *arguments)
         return NULL;
     PyObject *result = NULL;
     struct pfs_question question = {down != 0, edges != 0, level_max, depth_max};
-    if (roots.len % (Py_ssize_t)sizeof(uint32_t) != 0 || (uintptr_t)roots.buf % sizeof(uint32_t) != 0)
-        PyErr_SetString(PyExc_ValueError, "roots are no array of u32");
+    if (roots.len % (Py_ssize_t)sizeof(uint32_t) != 0 ||
+        (roots.len > 0 && (uintptr_t)roots.buf % sizeof(uint32_t) != 0))
+        PyErr_SetString(PyExc_TypeError, "roots are no array of u32");
     else if ((fetcher.blocks = PyList_New(0)) != NULL)
         result = walk_from(&fetcher, &question, &roots);
     Py_XDECREF(fetcher.blocks);
