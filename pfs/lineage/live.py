@@ -6,10 +6,9 @@ read while the loop goes on: inputs below a watermark, and versions that have en
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from pfs.lineage.facts import Activity, Ending, Flag, Input, Level, Relation, Version, Writer
+from pfs.lineage.facts import Activity, Ending, Flag, Input, Relation, Version
 from pfs.lineage.group import Origin
 
 
@@ -77,16 +76,14 @@ class Credit:
 class Link:
     """A channel between two activities: what the source has learned goes on to the sink, again and again."""
 
-    __slots__ = ("checked", "flag", "level", "position", "sink", "source", "told")
+    __slots__ = ("checked", "flags", "level", "sink", "source")
 
-    def __init__(self, source: Actor, sink: Actor, flag: int, level: int) -> None:
+    def __init__(self, source: Actor, sink: Actor, flags: int, level: int) -> None:
         self.source = source
         self.sink = sink
-        self.flag = flag
+        self.flags = flags
         self.level = level
-        self.told = 0  # watermark of the source in the sink's newest entry about it
-        self.checked = 0  # inputs of the source from `told` to here are only echoes of the sink
-        self.position = -1  # of that entry in the sink's inputs
+        self.checked = -1  # inputs of the source below are told to the sink, or came from it; -1: nothing yet
 
 
 class Actor:
@@ -94,13 +91,16 @@ class Actor:
 
     __slots__ = (
         "activity",
+        "before",
+        "buffers",
         "covered",
-        "echoes",
         "ended",
         "executing",
         "grips",
         "inputs",
+        "is_late",
         "is_multiple",
+        "is_over",
         "is_stored",
         "known",
         "links",
@@ -108,35 +108,58 @@ class Actor:
         "number",
         "ordinal",
         "outputs",
+        "own",
         "parent",
         "pins",
         "place",
+        "repo",
+        "segment",
+        "sinks",
         "stored",
         "successor",
         "tells",
+        "told",
+        "uses",
     )
 
     def __init__(self, activity: Activity, parent: Actor | None, number: int) -> None:
         self.activity = activity
         self.parent = parent
         self.number = number  # in the journal
-        self.inputs: list[Input] = []  # append-only; an inform entry above `covered` may be replaced
+        self.inputs: list[Input] = []  # append-only; an entry above `covered` may be replaced
         self.known: dict[int, int] = {}  # version → position in `inputs`
-        self.links: dict[int, Link] = {}  # by the source's activity id
-        self.tells: dict[int, Actor] = {}  # those that have entries about us, by activity id
-        self.echoes: dict[int, int] = {}  # position of an inform entry → watermark of the entry before it
+        self.told: dict[
+            int, tuple[int, int]
+        ] = {}  # activity → watermark and position of our last entry about it
+        self.before: dict[
+            int, int
+        ] = {}  # position of an entry about an activity → watermark of the one before
+        self.tells: dict[int, list[int]] = {}  # activity → positions of its entries about us
+        self.links: dict[int, Link] = {}  # by the id of the source
+        self.sinks: dict[int, Link] = {}  # by the id of the sink
         self.covered = 0  # the greatest watermark of ours that anything stores
-        self.outputs: list[LiveVersion] = []
+        self.outputs: dict[int, LiveVersion] = {}  # those that are live
         self.ordinal = 0  # of the next version it begins
-        self.place: Place | None = None  # of its first output
+        self.place: object = None  # of its first output: a Place, or the path of an outside file
         self.is_multiple = False  # whether it wrote at more than one place
         self.grips: set[Grip] = set()  # open ones, of interactive programs only
+        self.buffers: dict[
+            bytes, set[int]
+        ] = {}  # of those: path → positions that what it writes there came from
         self.mapped: set[Grip] = set()  # open readable ones of files that are stored to through mappings
-        self.executing: list[tuple[int, bytes]] = []  # (version, path) opened to be executed
+        self.executing: list[
+            tuple[LiveVersion | External, bytes]
+        ] = []  # opened to be executed, with its path
+        self.own: set[int] = set()  # stored versions that it alone made, from nothing that was there before
         self.successor: Actor | None = None  # what the same process became by exec
         self.ended: Ending | None = None
+        self.is_late = False  # ended, and the segments that describe it do not know
+        self.is_over = False  # ended, and nobody will be told anything more by it
         self.pins = True
+        self.uses = 0  # what keeps it once it has ended
         self.stored = 0  # inputs below are in lineage segments
+        self.repo = 0  # to whose commits they went, the last time
+        self.segment = b""  # the one that has the last of them
         self.is_stored = False  # whether a segment has its description
 
     @property
@@ -145,23 +168,38 @@ class Actor:
         return self.activity.id
 
 
+class External:
+    """A version that is stored already, or that nobody recorded made; live activities depend on it."""
+
+    __slots__ = ("id", "number", "origin", "uses", "version")
+
+    def __init__(self, number: int, version: Version, origin: Origin | None) -> None:
+        self.id = version.id
+        self.number = number
+        self.version = version
+        self.origin = origin
+        self.uses = 0
+
+
 class LiveVersion:
     """The bytes of one file between two changes of who knows or writes them, before a commit holds them."""
 
     __slots__ = (
+        "base",
         "beside",
         "content",
         "credits",
         "floor",
-        "focus",
         "frozen",
         "generation",
         "height",
         "id",
-        "is_gone",
+        "is_current",
         "is_open",
+        "is_root",
         "is_untouched",
         "mtime_ns",
+        "needs",
         "number",
         "order",
         "origin",
@@ -169,30 +207,28 @@ class LiveVersion:
         "place",
         "previous",
         "relation",
-        "rest",
-        "seen",
         "size",
         "time_ns",
         "uses",
     )
 
-    def __init__(
-        self, version: int, number: int, place: Place, path: bytes, relation: int, previous: int
-    ) -> None:
+    def __init__(self, version: int, number: int, place: Place, path: bytes, relation: int) -> None:
         self.id = version
         self.number = number  # in the journal
         self.place = place
         self.path = path
         self.relation = relation
-        self.previous = previous
+        self.previous = 0
+        self.needs: tuple[int, ...] = ()  # versions that stay because of this one
+        self.base = 0  # going back from `previous`, the first that its only writer did not make alone
         self.credits: tuple[Credit, ...] = ()
         self.generation = 0
         self.is_open = True  # False: nothing is written to it any more
         self.is_untouched = True  # made or emptied, not written since: who writes first takes it over
-        self.is_gone = False  # ended without anybody having seen it: its bytes were not kept
+        self.is_current = True  # the newest of its file
+        self.is_root = True  # the newest of its file in a generation that no commit holds yet
         self.order = 0  # among all that ended, from 1
         self.frozen: Held | None = None
-        self.seen = False  # by an activity that did not write it
         self.floor = 0  # bytes below came from the version before
         self.time_ns = 0
         self.content: bytes | None = None  # None until a commit tells it
@@ -200,9 +236,7 @@ class LiveVersion:
         self.size = 0
         self.mtime_ns = 0
         self.origin: Origin | None = None
-        self.beside: set[int] | None = None  # of an interactive writer: positions that were open meanwhile
-        self.focus: tuple[int, ...] | None = None
-        self.rest: int = Level.OBSERVED
+        self.beside: set[int] | None = None  # of an interactive writer: positions of inputs that it came from
         self.uses = 0  # what keeps it
 
     @property
@@ -214,26 +248,10 @@ class LiveVersion:
         """Take note of what the bytes of a version that has ended are; told by who stores them."""
         self.content, self.height, self.size, self.mtime_ns = content, height, size, mtime_ns
 
-    def fact(self) -> Version:
-        """The same as a fact."""
-        return Version(
-            id=self.id,
-            repo=self.place.repo,
-            branch=self.place.branch,
-            file_id=self.place.file_id,
-            path=self.path,
-            relation=self.relation,
-            previous=self.previous,
-            writers=writers(self.credits),
-            time_ns=self.time_ns,
-            content=self.content or b"",
-            height=self.height,
-            size=self.size,
-            mtime_ns=self.mtime_ns,
-            is_known=self.content is not None,
-            focus=self.focus,
-            rest=self.rest,
-        )
+    @property
+    def only_writer(self) -> Actor | None:
+        """The one activity that wrote it; None where several did, or nobody recorded."""
+        return self.credits[0].actor if len(self.credits) == 1 else None
 
 
 class File:
@@ -246,7 +264,7 @@ class File:
         self.version: LiveVersion | None = None
         self.stamp = 1  # grows whenever somebody who looked before would learn something new
         self.holders: dict[Actor, int] = {}  # who may write it, and through how many handles
-        self.grips: set[Grip] = set()
+        self.grips: dict[Grip, None] = {}  # open ones
         self.is_mapped = False  # whether it was ever stored to through a mapping
 
 
@@ -255,12 +273,12 @@ class Grip:
 
     __slots__ = (
         "actor",
-        "beside",
         "file",
         "floor",
         "generation",
         "holders",
         "mark",
+        "path",
         "position",
         "reader",
         "reads",
@@ -275,26 +293,18 @@ class Grip:
         self.actor = actor  # who opened it
         self.reads = reads
         self.writes = writes
-        self.holders: set[Actor] = {actor}
+        self.holders: tuple[Actor, ...] = (actor,)
         self.seen = 0  # the file's stamp when `reader` last looked
         self.reader: Actor | None = None
         self.position = -1  # in the inputs of the reader, of what it last saw
         self.written = 0  # the file's stamp when `writer` last wrote
         self.writer: Actor | None = None
         self.generation = 0
-        self.mark = 0
+        self.mark = -1
         self.floor = 0
-        self.beside: set[int] | None = None
+        self.path = b""  # of the file at the opening, where an interactive program opened it
 
     @property
     def place(self) -> Place:
         """The file."""
         return self.file.place
-
-
-def writers(credits_: Iterable[Credit]) -> tuple[Writer, ...]:
-    """Credits as facts; where there are several, each says so."""
-    made = tuple(Writer(credit.actor.id, credit.mark, credit.flags) for credit in credits_)
-    if len(made) > 1:
-        return tuple(Writer(one.activity, one.watermark, one.flags | Flag.SHARED) for one in made)
-    return made

@@ -1,43 +1,61 @@
 """The rules of lineage: what an open, a read, a write, a rename make known, as they happen.
 
 Synchronous, owned by the event loop, no I/O but one write to the lineage journal for each call that learned
-something (and `Files.freeze`).  Call it before bytes change and after everything that may wait.  The model is
-facts'; two rules keep the graph free of cycles: a version ends before anybody but its writers sees it, and what
-an activity tells another is told up to a watermark.  Only `group` may run in a thread.
+something, and `Files.freeze`.  Call it before bytes change and after everything that may wait.  The model is
+that of facts; two rules keep the graph free of circles: a version ends before anybody but its writers sees
+it, and what an activity tells another is told up to a watermark.  Only `upstream` and `group` may run in a
+thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from pfs.lineage.facts import Activity, Change, ChangeKind, Ending, Flag, Level
-from pfs.lineage.group import Group, Origin
-from pfs.lineage.live import Actor, File, Files, Grip, LiveVersion, Place, Seen
+import msgspec
+
+from pfs.lineage import beside, flows, renamed, written
+from pfs.lineage.facts import Activity, Change, ChangeKind, Ending, Flag, Level, Relation
+from pfs.lineage.live import Actor, External, File, Files, Grip, LiveVersion, Place, Seen
+from pfs.lineage.live_source import LiveSource
+from pfs.lineage.looked import look, newest
+from pfs.lineage.outside import Outside
+from pfs.lineage.sealing import Sealing
+from pfs.lineage.tables import Tables
+from pfs.lineage.upkeep import Compactable, Upkeep
 
 
-class Notes(Protocol):
-    """Where what was learned is kept until a commit holds it."""
-
-    def append(self, records: Sequence[Sequence[Any]]) -> None:
-        """Keep some records, all or none after a crash."""
-
-
-class Recorder:
-    """Live lineage of a store.  A `facts.Source` of what no commit holds yet."""
+class Recorder(Sealing):
+    """Live lineage of a store; `source` answers questions about it."""
 
     def __init__(
         self,
         files: Files,
-        notes: Notes,
+        notes: Compactable,
         now_ns: Callable[[], int],
         resolve: Callable[[bytes, int], int] | None = None,
     ) -> None:
-        """`resolve` gives the version that a row of a lineage segment is, 0 where unknown (`Index.origin`)."""
-        self._disk_files = files
-        self._notes = notes
-        self._now_ns = now_ns
-        self._resolve = resolve
+        """`resolve` gives the version that a row of a segment is, 0 where unknown (`Index.origin`)."""
+        super().__init__(Tables(files, notes, now_ns, resolve))
+        self.source = LiveSource(self._tables)
+        self._journal = notes
+        self._outside = Outside(self._tables)
+        self._upkeep = Upkeep(self._tables, self._outside)
+
+    def replay(self, records: Iterable[Sequence[Any]]) -> None:
+        """Bring back what was live when the last daemon died.  Before anything else, with `Journal.read`."""
+        self._upkeep.replay(records)
+
+    def reopened(self, branch: int, generation: int) -> None:
+        """After a replay, a working tree is open again; commits hold its generations up to this one."""
+        self._upkeep.reopened(branch, generation)
+
+    def tidy(self) -> bool:
+        """Some of what may wait, in less than a millisecond; whether more is left.  Raises OSError.
+
+        Call it again and again when the loop has time, and let a thread `Journal.sync` when nothing is left.
+        """
+        return self._upkeep.tidy(self._journal)
 
     # activities
 
@@ -56,18 +74,57 @@ class Recorder:
         became it by exec.  upto: how many inputs the parent had at the fork, if not all that it has now.
         pins: False for indexers, whose reading keeps no version and is not recorded.
         """
+        tables = self._tables
+        actor = tables.actors.get(activity.id)
+        if actor is not None:
+            return actor
+        actor = Actor(activity, parent, tables.next_number())
+        actor.pins = pins
+        if parent is not None:
+            parent.uses += 1
+            if not forked and parent.activity.key.pid == activity.key.pid:
+                parent.successor = actor
+        tables.actors[activity.id] = actor
+        tables.notes.actor(actor)
+        if parent is not None and parent.successor is actor and parent.executing:
+            self._run(actor, parent)
+        if parent is not None and forked:
+            flows.refresh(tables, parent)
+            mark = len(parent.inputs) if upto is None else min(upto, len(parent.inputs))
+            tables.hear(actor, parent, mark, Level.OBSERVED, Flag.FORK)
+        tables.flush()
+        return actor
 
     def describe(self, actor: Actor, activity: Activity) -> None:
         """A better description of the same process image has come."""
+        version = activity.exe_version or actor.activity.exe_version
+        actor.activity = msgspec.structs.replace(activity, id=actor.id, exe_version=version)
+        self._tables.notes.actor(actor)
+        self._tables.flush()
 
     def end(self, actor: Actor, ending: Ending, *, by_exec: bool = False) -> None:
         """It has ended; a child that read, wrote nothing and fed no pipe has told its parent (inferred)."""
+        tables = self._tables
+        if actor.ended is not None:
+            return
+        flows.part(tables, actor)
+        if not by_exec:
+            flows.tell_parent(tables, actor)
+        actor.ended = ending
+        actor.grips, actor.mapped, actor.buffers = set(), set(), {}
+        tables.notes.actor(actor)
+        tables.set_late(actor, actor.is_stored)
+        tables.remember(actor)
+        tables.flush()
 
     def connect(self, source: Actor, sink: Actor, flag: int = Flag.PIPE, level: int = Level.OBSERVED) -> None:
         """What the source has learned up to any write of the sink, it may have told the sink."""
+        flows.connect(self._tables, source, sink, flag, level)
+        self._tables.flush()
 
     def actors(self) -> list[Actor]:
         """Those that have not ended: after a replay, `end` those whose processes are gone."""
+        return [actor for actor in self._tables.actors.values() if actor.ended is None]
 
     # files
 
@@ -88,15 +145,61 @@ class Recorder:
         generation: the branch's current one.  creates: the file did not exist before.  executes: it becomes
         the program of the image that follows this actor.
         """
+        tables = self._tables
+        self._reach(place.branch, generation)
+        file = tables.file(place)
+        grip = Grip(file, actor, reads, writes)
+        file.grips[grip] = None
+        if writes:
+            file.holders[actor] = file.holders.get(actor, 0) + 1
+        try:
+            if creates:
+                if file.version is None:
+                    written.make(tables, actor, file)
+            elif truncates:
+                written.empty(tables, actor, file)
+            elif executes:
+                self._execute(actor, file)
+            elif reads:
+                self._look(grip, actor, Flag.NONE)
+        except OSError:
+            self.close(grip)
+            raise
+        if actor.activity.interactive:
+            beside.opened(tables, actor, grip)
+        if file.is_mapped and reads:
+            actor.mapped.add(grip)
+        if tables.notes.batch:
+            tables.flush()
+        return grip
 
     def open_seen(self, actor: Actor, seen: Seen, *, executes: bool = False) -> None:
         """A file of a commit is opened."""
+        tables = self._tables
+        source = tables.external(seen)
+        if executes:
+            self._keep_program(actor, source, seen.path)
+        elif not actor.pins:
+            tables.unless_used(source)
+        elif source.id not in actor.own:
+            position = tables.use(actor, source, Level.OBSERVED, Flag.NONE)
+            if actor.activity.interactive:
+                beside.learned(actor, seen.path, position)
+        tables.flush()
 
     def inherit(self, grip: Grip, actor: Actor) -> None:
         """A handle is open across an exec (or a fork, where that is known): the actor is the new image."""
+        self._hold(grip, actor)
+        if grip.reads:
+            self._look(grip, actor, Flag.INHERITED)
+        self._tables.flush()
 
     def read(self, grip: Grip, actor: Actor) -> None:
         """Before a READ is answered.  Raises OSError (of freeze)."""
+        if grip.seen == grip.file.stamp and grip.reader is actor:
+            return
+        self._look(grip, actor, Flag.NONE)
+        self._tables.flush()
 
     def write(
         self,
@@ -108,17 +211,82 @@ class Recorder:
         flags: int = Flag.NONE,
     ) -> None:
         """Before the bytes of a WRITE change.  flags: OPENER where the pid was not told.  Raises OSError."""
+        if (
+            grip.written == grip.file.stamp
+            and grip.writer is actor
+            and grip.mark == len(actor.inputs)
+            and grip.generation == generation
+            and offset >= grip.floor
+        ):
+            return
+        tables, file = self._tables, grip.file
+        self._reach(file.place.branch, generation)
+        if actor not in grip.holders:
+            self._hold(grip, actor)
+            if grip.reads:
+                self._look(grip, actor, Flag.INHERITED)
+        self._refresh(actor)
+        version = written.write(tables, actor, file, offset, size_before, flags)
+        if actor.activity.interactive:
+            beside.wrote(actor, version)
+        grip.writer, grip.generation = actor, generation
+        grip.written = file.stamp
+        grip.mark = -1 if actor.links or actor.mapped else len(actor.inputs)
+        grip.floor = version.floor if version.relation == Relation.APPENDED else 0
+        tables.flush()
 
-    def truncate(
-        self, actor: Actor, place: Place, generation: int, size: int, size_before: int
-    ) -> None:
+    def truncate(self, actor: Actor, place: Place, generation: int, size: int, size_before: int) -> None:
         """Before a file's size is set, by path or handle.  Raises OSError."""
+        if size == size_before:
+            return
+        tables = self._tables
+        self._reach(place.branch, generation)
+        file = tables.file(place)
+        self._refresh(actor)
+        if size == 0:
+            written.empty(tables, actor, file)
+        else:
+            version = written.write(tables, actor, file, min(size, size_before), size_before, Flag.NONE)
+            if actor.activity.interactive:
+                beside.wrote(actor, version)
+        tables.flush()
 
-    def mapped(self, place: Place, generation: int, actors: Iterable[Actor] | None = None) -> None:
+    def mapped(self, place: Place, generation: int, actors: list[Actor] | None = None) -> None:
         """Before stores through mappings (WRITEs of pid 0) change bytes; None: all who may write the file."""
+        tables = self._tables
+        self._reach(place.branch, generation)
+        file = tables.file(place)
+        if not file.is_mapped:
+            file.is_mapped = True
+            tables.notes.mapped(place)
+            for grip in file.grips:
+                if grip.reads:
+                    for holder in grip.holders:
+                        holder.mapped.add(grip)
+        for actor in list(file.holders) if actors is None else actors:
+            self._refresh(actor)
+            written.write(tables, actor, file, 0, 1, Flag.MMAP)
+        tables.flush()
 
     def close(self, grip: Grip) -> None:
         """The handle is released."""
+        file = grip.file
+        file.grips.pop(grip, None)
+        for actor in grip.holders:
+            if grip.writes:
+                count = file.holders.get(actor, 0) - 1
+                if count > 0:
+                    file.holders[actor] = count
+                else:
+                    file.holders.pop(actor, None)
+            if actor.grips or actor.mapped:
+                actor.grips.discard(grip)
+                actor.mapped.discard(grip)
+        if not file.grips:
+            if file.version is not None and not file.version.is_root and not self._has_name(file):
+                self._tables.dethrone(file.version)
+                self._tables.flush()
+            self._tables.leave_file(file)
 
     def change(
         self,
@@ -133,9 +301,38 @@ class Recorder:
 
         place: the file, or the directory's or link's file id.  replaced: what a rename has put away.
         """
+        tables = self._tables
+        file = tables.files.get(place)
+        version = None if file is None else file.version
+        number = 0 if version is None else version.id
+        if version is None and kind == ChangeKind.REMOVE:
+            number = tables.committed_id(place)
+        who = 0 if actor is None else actor.activity.id
+        change = Change(
+            tables.now_ns(), who, int(kind), place.repo, place.branch, path, to_path, place.file_id, number
+        )
+        tables.add_change(change)
+        if version is not None:
+            if kind == ChangeKind.RENAME:
+                renamed.rename(tables, version, to_path, replaced)
+            elif kind == ChangeKind.REMOVE and not version.is_root:
+                tables.dethrone(version)
+        tables.flush()
 
     def forget(self, place: Place) -> None:
-        """pfs itself has set the bytes of a file: what is there now was made by nobody recorded."""
+        """Pfs itself has set the bytes of a file: what is there now was made by nobody recorded."""
+        tables = self._tables
+        file = tables.files.get(place)
+        if file is None:
+            return
+        file.stamp += 1
+        version = file.version
+        if version is not None:
+            tables.finish(version)
+            tables.settle(version)
+            tables.dethrone(version)
+            tables.notes.version(version)
+        tables.flush()
 
     def outside_read(
         self,
@@ -147,39 +344,73 @@ class Recorder:
         level: int = Level.OBSERVED,
     ) -> None:
         """A file beyond the mount was read, or is named by an argument (level ARGUMENT)."""
+        self._outside.read(actor, path, size, mtime_ns, content, level)
+        self._tables.flush()
 
     def outside_write(
         self, actor: Actor, path: bytes, size: int, mtime_ns: int, content: bytes = b""
     ) -> None:
         """A file beyond the mount was written and closed."""
+        self._refresh(actor)
+        self._outside.write(actor, path, size, mtime_ns, content)
+        self._tables.flush()
 
-    # commits
+    # the steps in common
 
-    def outputs(self, branch: int, generations: Iterable[int]) -> dict[int, LiveVersion]:
-        """file id → the newest version written in these generations, which end by this; removed files too.
+    def _has_name(self, file: File) -> bool:
+        return bool(self._tables.below.path(file.place))
 
-        Call it on the loop once the generations are sealed, then tell each version that goes into the commit
-        what its bytes are (`LiveVersion.contain`).
-        """
+    def _reach(self, branch: int, generation: int) -> None:
+        generations = self._tables.generations
+        if generation > generations.get(branch, -1):
+            generations[branch] = generation
 
-    def changes(self, branch: int) -> list[Change]:
-        """What happened to names of a branch and is in no commit yet."""
+    def _refresh(self, actor: Actor) -> None:
+        """Before an activity writes: what pipes and mapped pages may have told it meanwhile."""
+        if actor.links:
+            flows.refresh(self._tables, actor)
+        for grip in list(actor.mapped):
+            if grip.seen != grip.file.stamp or grip.reader is not actor:
+                self._look(grip, actor, Flag.MMAP)
 
-    def upstream(self, versions: Iterable[LiveVersion]) -> list[LiveVersion]:
-        """All versions that `group` would store, in freeze order; those with `frozen` and no `content` need
-        their bytes stored and told first.  May run in a thread."""
+    def _look(self, grip: Grip, actor: Actor, flags: int) -> None:
+        file = grip.file
+        grip.position = look(self._tables, actor, file, flags)
+        grip.reader, grip.seen = actor, file.stamp
+        if actor.activity.interactive:
+            beside.looked(actor, grip)
 
-    def group(self, versions: Iterable[LiveVersion], changes: Sequence[Change] = ()) -> Group:
-        """The facts that go into a commit with these versions.  May run in a thread."""
+    def _hold(self, grip: Grip, actor: Actor) -> None:
+        if actor in grip.holders:
+            return
+        grip.holders = (*grip.holders, actor)
+        file = grip.file
+        if grip.writes:
+            file.holders[actor] = file.holders.get(actor, 0) + 1
+        if file.is_mapped and grip.reads:
+            actor.mapped.add(grip)
 
-    def sealed(
-        self,
-        group: Group,
-        rows: Mapping[int, Origin],
-        branch: int = 0,
-        generations: Iterable[int] = (),
-    ) -> None:
-        """A commit holds a group; call it when `Files.committed` answers from that commit.
+    def _execute(self, actor: Actor, file: File) -> None:
+        source = newest(self._tables, file)
+        path = source.path if isinstance(source, LiveVersion) else source.version.path
+        self._keep_program(actor, source, path)
 
-        rows: version id → where it is stored.  What these generations wrote and the group has not is let go.
-        """
+    def _keep_program(self, actor: Actor, source: LiveVersion | External, path: bytes) -> None:
+        if all(one is not source for one, _ in actor.executing):
+            source.uses += 1
+            actor.executing.append((source, path))
+            self._tables.notes.actor(actor)
+
+    def _run(self, actor: Actor, before: Actor) -> None:
+        """The files that an image opened to execute are inputs of what it became."""
+        executing, before.executing = before.executing, []
+        activity = actor.activity
+        for source, path in executing:
+            if not activity.exe or activity.exe.endswith(b"/" + path):
+                activity = msgspec.structs.replace(activity, exe_version=source.id)
+        actor.activity = activity
+        self._tables.notes.actor(before)
+        self._tables.notes.actor(actor)
+        for source, _ in executing:
+            self._tables.use(actor, source, Level.OBSERVED, Flag.NONE)
+            self._tables.release(source)

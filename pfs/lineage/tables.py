@@ -1,0 +1,338 @@
+"""The steps by which what is live changes.
+
+Each step changes the tables of `kept` and what counts on what, and notes for the journal what it added; a
+version that changes in several steps is noted by whoever makes them.  Which step when is the rules' business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from pfs.lineage.facts import OUTSIDE, Change, Flag, Input, Level, Version, Writer, raw_version_id, version_id
+from pfs.lineage.group import Origin
+from pfs.lineage.kept import Kept
+from pfs.lineage.live import Actor, Credit, External, File, Files, LiveVersion, Place, Seen
+from pfs.lineage.notes import Notes
+
+
+class Tables(Kept):
+    """What is live, and how it changes.  Owned by the event loop."""
+
+    def __init__(
+        self,
+        files: Files,
+        notes: Notes,
+        now_ns: Callable[[], int],
+        resolve: Callable[[bytes, int], int] | None = None,
+    ) -> None:
+        super().__init__(files, notes, now_ns)
+        self._resolve = resolve
+
+    # files, and versions from elsewhere
+
+    def file(self, place: Place) -> File:
+        """The file's entry, made where there is none."""
+        file = self.files.get(place)
+        if file is None:
+            file = self.files[place] = File(place)
+        return file
+
+    def leave_file(self, file: File) -> None:
+        """Forget a file that is neither open nor changed."""
+        if file.version is None and not file.grips and self.files.get(file.place) is file:
+            del self.files[file.place]
+
+    def committed(self, place: Place) -> LiveVersion | External | None:
+        """What the newest commit has at a place.  Whoever calls makes use of it at once."""
+        seen = self.below.committed(place)
+        if seen is None or (seen.size and not seen.content):
+            return None
+        return self.external(seen)
+
+    def external(self, seen: Seen) -> LiveVersion | External:
+        """What some commit has.  Whoever calls makes use of it at once."""
+        version = self._id_of(seen)
+        found = self.find(version)
+        if found is not None:
+            if isinstance(found, LiveVersion) and found.content is None:
+                found.contain(seen.content, seen.height, seen.size, seen.mtime_ns)
+            return found
+        return self.add_external(
+            Version(
+                id=version,
+                repo=seen.repo,
+                branch=seen.branch,
+                file_id=seen.file_id,
+                path=seen.path,
+                content=seen.content,
+                height=seen.height,
+                size=seen.size,
+                mtime_ns=seen.mtime_ns,
+            ),
+            self.origin(seen),
+        )
+
+    def origin(self, seen: Seen) -> Origin | None:
+        """Which row of which segment says how something committed was made."""
+        return None if seen.origin is None else Origin(*seen.origin)
+
+    def committed_id(self, place: Place) -> int:
+        """The id of what the newest commit has at a place; 0 where it has not."""
+        seen = self.below.committed(place)
+        return 0 if seen is None else self._id_of(seen)
+
+    def _id_of(self, seen: Seen) -> int:
+        version = 0
+        if seen.origin is not None and self._resolve is not None:
+            version = self._resolve(*seen.origin)
+        return version or raw_version_id(seen.repo, seen.file_id.to_bytes(8, "little"), seen.content)
+
+    def add_external(self, fact: Version, origin: Origin | None) -> External:
+        """Enter a version from elsewhere.  Whoever calls makes use of it at once."""
+        made = self.externals[fact.id] = External(self.next_number(), fact, origin)
+        self.notes.external(made)
+        return made
+
+    # inputs
+
+    def use(self, actor: Actor, source: LiveVersion | External, level: int, flags: int) -> int:
+        """A version becomes an input, once; its position.  A stronger level replaces a weaker one."""
+        position = actor.known.get(source.id)
+        if position is not None:
+            one = actor.inputs[position]
+            if level < one.level and position >= actor.stored:
+                one = Input(source.id, False, 0, level, one.flags, one.time_ns)
+                actor.inputs[position] = one
+                self.notes.input(actor, position, source.number, one)
+            return position
+        position = len(actor.inputs)
+        one = Input(source.id, False, 0, level, flags, self.now_ns())
+        actor.inputs.append(one)
+        actor.known[source.id] = position
+        consumers = self.consumers.get(source.id)
+        if consumers is None:
+            self.consumers[source.id] = {actor.activity.id: position}
+        else:
+            consumers[actor.activity.id] = position
+        source.uses += 1
+        self.notes.input(actor, position, source.number, one)
+        return position
+
+    def hear(self, sink: Actor, source: Actor, mark: int, level: int, flags: int) -> int:
+        """The source told the sink what its first `mark` inputs are; position of the entry, -1 where none.
+
+        The entry about this source grows while no watermark of the sink covers it; else there is a new one.
+        """
+        watermark, position = sink.told.get(source.id, (-1, -1))
+        if mark <= watermark:
+            return position
+        one = Input(source.id, True, mark, level, flags, self.now_ns())
+        if position >= max(sink.covered, sink.stored, 0) and sink.inputs[position].flags == flags:
+            sink.inputs[position] = one
+        else:
+            position = len(sink.inputs)
+            sink.inputs.append(one)
+            sink.before[position] = watermark
+            source.tells.setdefault(sink.id, []).append(position)
+            source.uses += 1
+        sink.told[source.id] = (mark, position)
+        source.covered = max(source.covered, mark)
+        self.notes.input(sink, position, source.number, one)
+        return position
+
+    def add_change(self, change: Change) -> None:
+        """What happened to a name."""
+        number = self.next_number()
+        self.changes.setdefault(change.branch, deque()).append((number, change))
+        self.notes.change(number, change)
+
+    # versions
+
+    def begin_version(
+        self, actor: Actor | None, file: File, relation: int, previous: LiveVersion | External | None
+    ) -> LiveVersion:
+        """Begin the next version of a file.  The caller fills it in and notes it.
+
+        actor: whose it will be; None: made by nobody recorded.
+        """
+        place, number = file.place, self.next_number()
+        if actor is None:
+            nonce = b"%d %d" % (number, self.now_ns())
+            version_number = raw_version_id(place.repo, place.file_id.to_bytes(8, "little"), nonce)
+        else:
+            version_number = version_id(actor.activity.id, actor.ordinal)
+            actor.ordinal += 1
+        version = LiveVersion(version_number, number, place, self.below.path(place), relation)
+        version.generation = self.generations.get(place.branch, 0)
+        self.follow(version, previous, None if previous is None else self.base_of(previous, actor))
+        self.enter(version, file)
+        return version
+
+    def follow(
+        self,
+        version: LiveVersion,
+        previous: LiveVersion | External | None,
+        base: LiveVersion | External | None = None,
+    ) -> None:
+        """Say which version was before; keep it where this one depends on it, or nothing else tells it."""
+        self.unneed(version)
+        self.unrevise(version)
+        version.previous, version.base = 0, 0
+        if previous is None:
+            return
+        version.previous = previous.id
+        self.revised.setdefault(previous.id, {})[version.id] = None
+        if version.depends_on_previous:
+            version.base = 0 if base is None else base.id
+            needed = {previous.id: previous} if base is None else {previous.id: previous, base.id: base}
+        elif isinstance(previous, External):
+            needed = {previous.id: previous}
+        else:
+            return
+        version.needs = tuple(needed)
+        for one in needed.values():
+            one.uses += 1
+
+    def base_of(self, version: LiveVersion | External, actor: Actor | None) -> LiveVersion | External | None:
+        """What an activity learns from a version: the version, or if it made that alone, what was before."""
+        if actor is None:
+            return version
+        if isinstance(version, LiveVersion) and version.only_writer is actor:
+            return self.find(version.base) if version.base else None
+        return None if version.id in actor.own else version
+
+    def enter(self, version: LiveVersion, file: File) -> None:
+        """Put a new version into the tables, as the newest one of its file."""
+        place = version.place
+        self.versions[version.id] = version
+        old, file.version = file.version, version
+        if old is not None and old.is_current:
+            old.is_current = False
+            self.release(old)
+        roots = self.roots.setdefault(place.branch, {}).setdefault(version.generation, {})
+        former = roots.get(place.file_id)
+        roots[place.file_id] = version
+        if former is not None:
+            former.is_root = False
+            self.release(former)
+        version.uses += 2
+        self.paths.setdefault(version.path, {})[version.id] = version
+        file.stamp += 1
+
+    def credit(self, version: LiveVersion, actor: Actor, flags: int) -> Credit:
+        """One more activity writes a version, now."""
+        mark = len(actor.inputs)
+        made = Credit(actor, mark, flags)
+        version.credits = (*version.credits, made)
+        actor.uses += 1
+        actor.outputs[version.id] = version
+        actor.covered = max(actor.covered, mark)
+        self.wrote_at(actor, version.place)
+        return made
+
+    def wrote_at(self, actor: Actor, place: object) -> None:
+        """Take note of whether an activity has one output or several."""
+        if actor.place is None:
+            actor.place = place
+        elif actor.place != place:
+            actor.is_multiple = True
+
+    def relate(self, version: LiveVersion, relation: int) -> None:
+        """Change how a version came after the one before."""
+        did = version.depends_on_previous
+        version.relation = relation
+        if did and not version.depends_on_previous:
+            self.unneed(version)
+            self.follow(version, self.lasting(self.find(version.previous)))
+
+    def lasting(self, previous: LiveVersion | External | None) -> LiveVersion | External | None:
+        """Going back, the first version that stays once it is neither the newest nor waited for."""
+        while isinstance(previous, LiveVersion) and previous.frozen is None and not previous.content:
+            if previous.uses > previous.is_current + self._is_passing_root(previous):
+                break
+            previous = self.find(previous.previous) if previous.previous else None
+        return previous
+
+    def _is_passing_root(self, version: LiveVersion) -> bool:
+        return version.is_root and version.generation >= self.generations.get(version.place.branch, 0)
+
+    def unless_used(self, source: LiveVersion | External | None) -> None:
+        """Let go of a version that was entered and is not made use of."""
+        if source is not None and not source.uses:
+            source.uses = 1
+            self.release(source)
+
+    def move(self, version: LiveVersion, path: bytes) -> None:
+        """A version is at another path now."""
+        if path != version.path:
+            self.leave_path(version)
+            version.path = path
+            self.paths.setdefault(path, {})[version.id] = version
+
+    def finish(self, version: LiveVersion) -> None:
+        """Nothing is written to a version any more."""
+        if version.is_open:
+            version.is_open = False
+            self.order += 1
+            version.order = self.order
+
+    def settle(self, version: LiveVersion) -> None:
+        """The next commit does not wait for a version any more."""
+        if version.is_root:
+            version.is_root = False
+            generation = self.roots[version.place.branch][version.generation]
+            if generation.get(version.place.file_id) is version:
+                del generation[version.place.file_id]
+            self.release(version)
+
+    def dethrone(self, version: LiveVersion) -> None:
+        """A version is not the newest of its file any more: from now on the newest commit says what is."""
+        if version.is_current:
+            version.is_current = False
+            file = self.files.get(version.place)
+            if file is not None and file.version is version:
+                file.version = None
+                self.leave_file(file)
+            self.release(version)
+
+    def store(self, version: LiveVersion, fact: Version) -> None:
+        """A version is in a segment; where something live depends on it, it stays as one from elsewhere."""
+        writer = version.only_writer
+        if writer is not None and writer.ended is None and not version.depends_on_previous:
+            writer.own.add(version.id)
+        self.settle(version)
+        self.dethrone(version)
+        if version.uses:
+            made = External(version.number, fact, version.origin)
+            made.uses = version.uses
+            self.take_out(version)
+            self.externals[made.id] = made
+            self.notes.external(made)
+
+    def fact(
+        self, version: LiveVersion, focus: tuple[int, ...] | None = None, rest: int = Level.OBSERVED
+    ) -> Version:
+        """A live version as a fact."""
+        place = version.place
+        writers = tuple(Writer(one.actor.id, one.mark, one.flags) for one in version.credits)
+        if len(writers) > 1:
+            writers = tuple(Writer(one.activity, one.watermark, one.flags | Flag.SHARED) for one in writers)
+        return Version(
+            id=version.id,
+            repo=place.repo,
+            branch=place.branch,
+            file_id=place.file_id,
+            path=version.path,
+            relation=version.relation,
+            previous=version.previous,
+            writers=writers,
+            time_ns=version.time_ns,
+            content=version.content or b"",
+            height=version.height,
+            size=version.size,
+            mtime_ns=version.mtime_ns,
+            is_known=version.content is not None and not (place.repo == OUTSIDE and not version.content),
+            focus=focus,
+            rest=rest,
+        )
