@@ -31,7 +31,7 @@ def crate_issues(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     def find(directory: Path, severity: Severity) -> set[str]:
         settings = ValidationSettings(
-            rocrate_uri=str(directory),  # type: ignore[arg-type]
+            rocrate_uri=str(directory),
             profile_identifier="process-run-crate",
             requirement_severity=severity,
             offline=True,

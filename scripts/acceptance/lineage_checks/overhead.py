@@ -64,6 +64,11 @@ def python(script: str, count: int, where: Path) -> None:
     subprocess.run([sys.executable, "-c", script, str(count)], cwd=where, check=True)
 
 
+def build(where: Path) -> None:
+    """Compile and link."""
+    run("make", "-s", "-j2", cwd=where)
+
+
 def make_origin(where: Path, files: int) -> None:
     """A git repository on the disk with two branches that differ in every second file."""
     where.mkdir()
@@ -97,7 +102,7 @@ def loads(tree: Path, origin: Path, sizes: Sizes) -> dict[str, tuple[Callable[[]
         "file-create": (lambda: None, lambda: python(CREATE, sizes.created, created)),
         "cached reads": (lambda: python(READ, 1, created), lambda: python(READ, sizes.reads, created)),
         "git checkout": (lambda: git(tree, "clone", "-q", str(origin), "clone"), check_out),
-        "make -j2": (lay_sources, lambda: run("make", "-s", "-j2", cwd=source.here) and None),
+        "make -j2": (lay_sources, lambda: build(source.here)),
     }
 
 

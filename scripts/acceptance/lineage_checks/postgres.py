@@ -34,7 +34,7 @@ def pgbench(job: Run) -> None:
         where = ["-h", str(sockets), "-U", "postgres"]
         run(bin_directory / "initdb", "-D", cluster, "-U", "postgres", "--no-sync", uid=uid, cwd=sockets)
         options = f"-k {sockets} -c listen_addresses="
-        control = [bin_directory / "pg_ctl", "-D", cluster, "-w"]
+        control: list[str | Path] = [bin_directory / "pg_ctl", "-D", cluster, "-w"]
         run(*control, "-o", options, "-l", sockets / "log", "start", uid=uid, cwd=sockets)
         try:
             run(bin_directory / "pgbench", *where, "-i", "-q", "-s", "1", "postgres", uid=uid, cwd=sockets)

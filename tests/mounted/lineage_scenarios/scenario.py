@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 # Words of a command line, matched one by one as in fnmatch(3); "..." at the end stands for any more.
 Argv = Sequence[str]
@@ -64,10 +64,10 @@ class Made(NamedTuple):
     branch: str = ""  # in which it is; then the path is relative to its root
 
 
-def made(path: str, of: Collection[str] | Mapping[str, Argv | None], *argv: Argv, **more: object) -> Made:
+def made(path: str, of: Collection[str] | Mapping[str, Argv | None], *argv: Argv, **more: Any) -> Made:
     """A `Made`; `of` may leave out who made each."""
     sources = of if isinstance(of, Mapping) else dict.fromkeys(of)
-    return Made(path, sources, argv, **more)  # type: ignore[arg-type]
+    return Made(path, sources, argv, **more)
 
 
 class Scenario:

@@ -87,10 +87,10 @@ def wait_for(at: At, name: str, process: subprocess.Popen[bytes]) -> None:
     """Until a process has said so; fails where it ended without."""
     deadline = time.monotonic() + COMMAND_SECONDS
     while not (at.tokens() / name).exists():
-        assert time.monotonic() < deadline, f"{process.args} never said {name}"
+        assert time.monotonic() < deadline, f"{process.args!r} never said {name}"
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = process.wait(STEP_SECONDS)
-            assert (at.tokens() / name).exists(), f"{process.args} ended with {code} and never said {name}"
+            assert (at.tokens() / name).exists(), f"{process.args!r} ended with {code} and never said {name}"
 
 
 @scenario
