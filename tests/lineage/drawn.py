@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from hypothesis import strategies as st
 
+from pfs.disk import Disk
 from pfs.lineage.closure_walk import Edge, EdgeKind
 from pfs.lineage.facts import ChangeKind, Input, Level, Relation, Source, Version
 from pfs.lineage.group import Group, Origin, Slice
+from pfs.lineage.index import Index, open_index
 from tests.lineage.sources import FactSource, Story
 
 T = TypeVar("T")
@@ -158,6 +164,15 @@ def _written(draw: st.DrawFn, story: Story, who: int, versions: list[int], proce
     return story.write(who, path, text, previous=previous, relation=relation, others=tuple(others), **focused)
 
 
+@contextmanager
+def indexed(drawn: Drawn) -> Iterator[Index]:
+    with tempfile.TemporaryDirectory() as directory:
+        index, _ = open_index(Disk(), Path(directory) / "lineage.lmdb")
+        index.add_many((segment_id(number), group) for number, group in enumerate(drawn.groups))
+        yield index
+        index.close()
+
+
 @dataclass
 class Reference:
     """The fixpoint of the rules, over single positions."""
@@ -297,7 +312,7 @@ def _relax(table: dict[T, int], key: T, depth: int) -> bool:
 def level_of(version: Version, position: int) -> int:
     """The level at which an input of its writer counts for a version."""
     is_focused = version.focus is not None and len(version.writers) == 1
-    return version.rest if is_focused and position not in version.focus else Level.OBSERVED
+    return version.rest if is_focused and position not in (version.focus or ()) else Level.OBSERVED
 
 
 def as_source(source: LiveSource) -> Source:

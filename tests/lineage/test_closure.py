@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.disk import Disk
 from pfs.lineage import closure
 from pfs.lineage.both import Both
 from pfs.lineage.closure import downstream, upstream
 from pfs.lineage.facts import Source
-from pfs.lineage.index import Index, open_index
-from tests.lineage.drawn import LEVELS, Drawn, Reference, facts, segment_id
+from tests.lineage.drawn import LEVELS, Drawn, Reference, facts, indexed
 
 
 class Hurried(Both):
@@ -28,13 +22,6 @@ class Hurried(Both):
         return 0
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[Index]:
-    opened, _ = open_index(Disk(), tmp_path / "lineage.lmdb")
-    yield opened
-    opened.close()
-
-
 @st.composite
 def questions(draw: st.DrawFn) -> dict[str, Any]:
     return {
@@ -42,15 +29,6 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
         "depth": draw(st.sampled_from([None, None, 0, 1, 2, 3])),
         "edges": draw(st.booleans()),
     }
-
-
-@contextmanager
-def indexed(drawn: Drawn) -> Iterator[Index]:
-    with tempfile.TemporaryDirectory() as directory:
-        index, _ = open_index(Disk(), Path(directory) / "lineage.lmdb")
-        index.add_many((segment_id(number), group) for number, group in enumerate(drawn.groups))
-        yield index
-        index.close()
 
 
 def check(source: Source, drawn: Drawn, data: st.DataObject) -> None:
