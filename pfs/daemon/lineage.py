@@ -10,6 +10,7 @@ import os
 import pwd
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cached_property, lru_cache
 
 import structlog
@@ -20,6 +21,7 @@ from pfs.lineage.both import Both
 from pfs.lineage.facts import Activity, Ending
 from pfs.lineage.image import Image
 from pfs.lineage.index import Index, open_index
+from pfs.lineage.journal import Journal
 from pfs.lineage.live import Actor
 from pfs.lineage.processes import Processes
 from pfs.lineage.recorder import Recorder
@@ -34,7 +36,8 @@ from pfs.vfs.capture import Capture
 from pfs.vfs.live_files import LiveFiles
 
 INDEX_NAME = "lineage.lmdb"
-JOURNAL_NAME = "journal/lineage"
+JOURNAL_NAME = "lineage"
+SYNC_SECONDS = 1.0
 DRAIN_SECONDS = 0.05  # of the connector, beside the drain at each request: its buffer never fills
 
 _log = structlog.get_logger("lineage")
@@ -63,21 +66,26 @@ class Lineage:
         self._redactor = Redactor(load_key(store.path, disk))
         self._host = socket.gethostname()
         files = LiveFiles(branches, repo_of)
-        class Journal:
-            def append(self, records): pass
-            def close(self): pass
-        self.journal = Journal()
+        directory = store.path / JOURNAL_NAME
+        with suppress(FileExistsError):
+            disk.mkdir(directory)
+        self.journal = Journal(disk, directory, disk.boot_id())
         self.recorder = Recorder(files, self.journal, now_ns, self.index.origin)
+        self.recorder.replay(self.journal.read())
+        self.journal.start()
+        branches.on_open = lambda tree, branch: self.recorder.reopened(
+            tree.branch_id, branch.journal_generation
+        )
         self.processes = Processes(_connector(), disk.boot_id(), now_ns=now_ns, own=[os.getpid()])
         self.capture = Capture(
             self.processes, self.recorder, files, self._describe, os.fsencode(mount_point), own_threads, shown_name
         )
         self.sealer = Sealer(self.recorder, files, self.index, store)
-        self.source = Both(self.recorder, self.index)
+        self.source = Both(self.recorder.source, self.index)
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
-        return [self._drain]
+        return [self._drain, self._keep_up]
 
     async def mend(self) -> None:
         """Index what a crash has left unindexed."""
@@ -93,6 +101,14 @@ class Lineage:
         while True:
             self.processes.drain()
             await trio.sleep(DRAIN_SECONDS)
+
+    async def _keep_up(self) -> None:
+        """What may wait: compaction in steps, then the sync that power loss asks for."""
+        while True:
+            await trio.sleep(SYNC_SECONDS)
+            while self.recorder.tidy():
+                await trio.lowlevel.checkpoint()
+            await trio.to_thread.run_sync(self.journal.sync)
 
     def _describe(self, image: Image, parent: Actor | None) -> tuple[Activity, bool]:
         from pfs.lineage.facts import activity_id

@@ -46,12 +46,15 @@ class Branches:
         self._trees: dict[int, WorkingTree] = {}
         self.default_nodes: dict[int, Node] = {}  # view 0: file ids are unique among default branches
         self.replayed_records = 0
+        self.on_open: Callable[[WorkingTree, BranchRecord], None] | None = None
 
     def open(self, repo: Repo, branch: BranchRecord) -> WorkingTree:
         """The working tree of a branch.  Raises StoreError, CorruptObject, OSError."""
         tree = self._trees.get(branch.branch_id)
         if tree is None:
             tree = self._trees[branch.branch_id] = self._load(repo, branch)
+            if self.on_open is not None:
+                self.on_open(tree, branch)
         return tree
 
     def opened(self) -> list[WorkingTree]:

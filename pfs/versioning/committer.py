@@ -182,8 +182,8 @@ class Committer:
         if sealed:
             for _ in absorb(tree, sealed, frozen):
                 await trio.lowlevel.checkpoint()
-            if sealing is not None:
-                sealing.finish()
+            for _ in sealing.finish() if sealing is not None else ():
+                await trio.lowlevel.checkpoint()
             self._remover.submit(self._remove, tree, frozen.layers)
 
     def _remove(self, tree: WorkingTree, layers: list[Layer]) -> None:

@@ -10,7 +10,7 @@ the store is opened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -113,8 +113,8 @@ class Sealing:
                     stored[file_id] = version
         for version in recorder.upstream(stored.values()):
             held = version.frozen
-            if version.content is None and held is not None:
-                content = _stored(held.content.content)
+            if version.content is None and held is not None and held.content is not None:
+                content = _stored(held.content.content)  # type: ignore[attr-defined]
                 if content is not None:
                     version.contain(content.content, content.height, content.size, held.mtime_ns)
         self._group = recorder.group(stored.values(), self._changes)
@@ -127,10 +127,13 @@ class Sealing:
             file_id: self._rows[version.id] for file_id, version in stored.items() if version.id in self._rows
         }
 
-    def finish(self) -> None:
-        """The commit is durable: let go of what it holds.  On the loop."""
-        self._sealer.recorder.sealed(self._group, self._rows, self._branch, self._numbers)
+    def finish(self) -> Iterator[None]:
+        """The commit is durable: let go of what it holds, in steps.  On the loop."""
         self._sealer.index(self._groups)
+        ends = {piece.activity.id: segment for segment, group in self._groups for piece in group.slices}
+        yield from self._sealer.recorder.sealing(
+            self._group, self._rows, self._branch, self._numbers, ends
+        )
         for kept in self._kept:
             kept.release()
 
