@@ -13,19 +13,21 @@ struct fetcher {
 };
 
 static enum pfs_outcome give_all(struct fetcher *fetcher, struct pfs_walk *walk, enum pfs_block_kind kind,
-                                 uint32_t block, PyObject *given)
+                                 PyObject *given)
 {
-    if (!PyList_Check(given) || PyList_Append(fetcher->blocks, given) < 0)
+    unsigned int first;
+    PyObject *blocks;
+    if (!PyArg_ParseTuple(given, "IO!", &first, &PyList_Type, &blocks) || PyList_Append(fetcher->blocks, blocks) < 0)
         return PFS_STOPPED;
-    Py_ssize_t count = PyList_Size(given);
+    Py_ssize_t count = PyList_Size(blocks);
     for (Py_ssize_t i = 0; i < count; i++) {
         char *bytes;
         Py_ssize_t size;
-        if (PyBytes_AsStringAndSize(PyList_GetItem(given, i), &bytes, &size) < 0)
+        if (PyBytes_AsStringAndSize(PyList_GetItem(blocks, i), &bytes, &size) < 0)
             return PFS_STOPPED;
         if ((uintptr_t)bytes % sizeof(uint32_t) != 0 || size % (Py_ssize_t)sizeof(uint32_t) != 0)
             return PFS_DAMAGED;
-        enum pfs_outcome outcome = pfs_walk_give(walk, kind, block + (uint32_t)i, (const uint32_t *)(const void *)bytes,
+        enum pfs_outcome outcome = pfs_walk_give(walk, kind, first + (uint32_t)i, (const uint32_t *)(const void *)bytes,
                                                  (size_t)size / sizeof(uint32_t));
         if (outcome != PFS_DONE)
             return outcome;
@@ -40,10 +42,8 @@ static enum pfs_outcome fetch(void *context, struct pfs_walk *walk, enum pfs_blo
     PyEval_RestoreThread(fetcher->state);
     PyObject *given = PyObject_CallFunction(fetcher->function, "iI", (int)kind, (unsigned int)block);
     if (given != NULL)
-        outcome = give_all(fetcher, walk, kind, block, given);
+        outcome = give_all(fetcher, walk, kind, given);
     Py_XDECREF(given);
-    if (outcome == PFS_STOPPED && !PyErr_Occurred())
-        PyErr_SetString(PyExc_TypeError, "fetch must return a list of bytes");
     fetcher->state = PyEval_SaveThread();
     return outcome;
 }
@@ -105,8 +105,8 @@ static PyObject *walk_from(struct fetcher *fetcher, const struct pfs_question *q
 
 PyDoc_STRVAR(closure_doc,
              "closure(fetch, roots, down, level_max, depth_max, edges, /)\n--\n\n"
-             "A closure over the graph in blocks; see native/closure.h.  fetch(kind, block) gives a list of bytes:\n"
-             "this block and any number of those after it.  roots: u32 numbers of versions.  Returns ids of\n"
+             "A closure over the graph in blocks; see native/closure.h.  fetch(kind, block) gives a number and a\n"
+             "list of bytes: the blocks from that number on, the one asked for among them.  roots: u32 numbers of versions.  Returns ids of\n"
              "versions (u64), their depths (u32), ids of activities (u64), edges (QQIBBxx: source, target, position,\n"
              "kind, level) and a tuple of how many were left out, by level.  ValueError: the blocks hold no graph.");
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -21,13 +22,11 @@ from pfs.lineage.both import Both
 from pfs.lineage.closure_walk import Closure, Downstream, Edge, Question, Upstream, Walk
 from pfs.lineage.facts import Level, Source
 from pfs.lineage.index import Index
-from pfs.lineage.index_graph import FORWARD, INVERSE, NODES, Graph
+from pfs.lineage.index_graph import Graph, lacking
 from pfs.lineage.index_writer import GraphWriter
-from pfs.store.environment import DamagedEnvironment
 
 _NO_DEPTH: Final = (1 << 32) - 1
 _EDGE: Final = struct.Struct("=QQIBBxx")
-_KINDS: Final = (NODES, FORWARD, INVERSE)
 # Blocks given to C at a time, once an answer turns out to be large.
 _BLOCKS_MAX: Final = 64
 # Steps in Python before it is asked whether C would be cheaper.  A step takes about as long as putting one
@@ -62,12 +61,24 @@ def downstream(
 def _closure(source: Source, roots: Sequence[int], question: Question) -> Closure:
     if isinstance(source, Index):
         return _in_c(source, roots, question, None)
-    walk: Walk = (Downstream if question.down else Upstream)(source, roots, question)
     if not isinstance(source, Both) or not isinstance(source.index, Index):
-        walk.run(None)
-    elif not walk.run(_STEPS_MIN) and not walk.run(source.live_facts()):
-        return _in_c(source.index, roots, question, source.put_live)
-    return walk.closure()
+        found = _in_python(source, roots, question, None)
+    else:
+        found = _in_python(source, roots, question, _STEPS_MIN)
+        live = source.live_facts() if found is None else 0
+        if found is None and live > _STEPS_MIN:
+            found = _in_python(source, roots, question, live)
+        if found is None:
+            return _in_c(source.index, roots, question, source.put_live)
+    assert found is not None
+    return found
+
+
+def _in_python(
+    source: Source, roots: Sequence[int], question: Question, steps_max: int | None
+) -> Closure | None:
+    walk: Walk = (Downstream if question.down else Upstream)(source, roots, question)
+    return walk.run(steps_max)
 
 
 # In C
@@ -101,21 +112,29 @@ def _in_c(
 
 
 class _Blocks:
-    """Hands blocks to C: one at a time, then more and more that follow each other."""
+    """Hands blocks to C: one at a time, then more and more that lie together."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._asked = [0] * len(_KINDS)
+        self._handed: tuple[set[int], ...] = (set(), set(), set())
 
-    def fetch(self, kind: int, block: int) -> list[bytes]:
-        """A block and some after it."""
-        self._asked[kind] += 1
-        found = []
-        for number in range(block, block + min(_BLOCKS_MAX, 1 + self._asked[kind] // 4)):
-            data = self._graph.raw(_KINDS[kind], number)
+    def fetch(self, kind: int, block: int) -> tuple[int, list[bytes]]:
+        """(number of the first, blocks): this block, and some on both sides that were not handed out."""
+        handed = self._handed[kind]
+        wing = min(_BLOCKS_MAX, len(handed) // 4) // 2
+        found: deque[bytes] = deque()
+        for number in range(block, block + wing + 1):
+            data = None if number in handed else self._graph.raw(kind, number)
             if data is None:
                 break
             found.append(data)
         if not found:
-            raise DamagedEnvironment(f"the lineage index lacks block {_KINDS[kind].decode()} {block}")
-        return found
+            raise lacking(kind, block)
+        end = block + len(found)
+        for number in range(block - 1, block - 1 - wing, -1):
+            data = None if number < 0 or number in handed else self._graph.raw(kind, number)
+            if data is None:
+                break
+            found.appendleft(data)
+        handed.update(range(end - len(found), end))
+        return end - len(found), list(found)

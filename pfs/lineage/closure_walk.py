@@ -57,6 +57,10 @@ class Question(NamedTuple):
     edges: bool
 
 
+class _TooLarge(Exception):
+    """The answer needs more steps than were given."""
+
+
 class Walk(ABC):
     """What both directions share."""
 
@@ -67,28 +71,33 @@ class Walk(ABC):
         self._with_edges = question.edges
         self._depths: dict[int, int] = {}  # of versions, in the order in which they were reached
         self._queue: list[int] = []
-        self._at = 0
-        self._steps = 0
+        self._steps_left: int | None = None
         self._inputs_of: dict[int, Sequence[Input]] = {}
         self._interactive: dict[int, bool] = {}
         for root in roots:
             self._reach(root, 0)
 
-    def run(self, steps_max: int | None) -> bool:
-        """Go on until so many inputs, outputs and versions were looked at in all; whether that is all."""
-        while self._at < len(self._queue):
-            if steps_max is not None and self._steps >= steps_max:
-                return False
-            version = self._queue[self._at]
-            self._at += 1
-            self._steps += 1
-            depth = self._depths[version]
-            if self._depth_max is None or depth < self._depth_max:
-                self._expand(version, depth)
-        return True
+    def run(self, steps_max: int | None) -> Closure | None:
+        """What was found; None if that needs more than so many looks at versions and inputs.  Once."""
+        self._steps_left = steps_max
+        try:
+            # The queue grows meanwhile; depths in it only ascend.
+            for version in self._queue:
+                self._spend(1)
+                depth = self._depths[version]
+                if self._depth_max is None or depth < self._depth_max:
+                    self._expand(version, depth)
+        except _TooLarge:
+            return None
+        return self._closure()
 
-    def closure(self) -> Closure:
-        """What was found."""
+    def _spend(self, steps: int) -> None:
+        if self._steps_left is not None:
+            self._steps_left -= steps
+            if self._steps_left < 0:
+                raise _TooLarge
+
+    def _closure(self) -> Closure:
         edges: list[Edge] = []
         left_out: dict[int, int] = {}
         if self._with_edges:
@@ -111,6 +120,7 @@ class Walk(ABC):
         found = self._inputs_of.get(activity)
         if found is None:
             found = self._inputs_of[activity] = self._source.inputs(activity)
+            self._spend(len(found))
         return found
 
     def _telling(self, activity: int) -> int:
@@ -182,7 +192,6 @@ class Upstream(Walk):
             if not positions:
                 continue
             inputs = self._inputs(who)
-            self._steps += len(positions)
             for at in positions:
                 item = inputs[at] if at < len(inputs) else None
                 if item is None or item.source == NOTHING or item.level > self._level_max:
@@ -250,7 +259,6 @@ class Downstream(Walk):
             touched = self._all_touched.get(who)
             if touched is None:
                 touched = self._all_touched[who] = self._touched(who)
-            self._steps += 1
             if at in touched.positions:
                 continue
             touched.positions[at] = None
@@ -270,7 +278,7 @@ class Downstream(Walk):
         touched = _Touched()
         for version in dict.fromkeys(self._source.outputs(activity)):
             record = self._source.version(version)
-            self._steps += 1
+            self._spend(1)
             if record is None:
                 continue
             focus, rest = _focus(record)

@@ -4,8 +4,9 @@ Promises: a segment is indexed wholly or not at all, and only once; answers are 
 crash between a commit and its indexing is mended by adding the segments that are missing.  Leaves to others:
 reading segments, what is live (pfs.lineage.both), closures (pfs.lineage.closure).
 
-Format: keys begin with a tag; numbers in keys are big-endian.  In values they are little-endian under `a`,
-`v`, `T` and `S`, else u32 of the machine's byte order.  Records are msgpack of what pfs.lineage.facts has.
+Format: keys begin with a tag; numbers in keys are big-endian.  In values they are big-endian under `a` and
+`v`, little-endian under `T` and `S`, else u32 of the machine's byte order.  Records are msgpack of what
+pfs.lineage.facts has.
 
     format                     "1 little" or "1 big": the machine's byte order
     counters                   record: next number, ends of the arenas, next change
@@ -59,7 +60,7 @@ from pfs.lineage.index_facts import (
     version_record,
     word_prefix,
 )
-from pfs.lineage.index_graph import INVERSE, POSITION_MAX, Graph
+from pfs.lineage.index_graph import INVERSE, POSITION_MAX, Graph, id_key
 from pfs.lineage.index_writer import Counters, GraphWriter
 from pfs.store.environment import DamagedEnvironment, Environment, Transaction, build, find_damage
 
@@ -152,8 +153,9 @@ class Index:
 
     def activity(self, activity: int) -> Activity | None:
         """The description of an activity."""
-        with self._reading() as (transaction, graph):
-            return read_activity(transaction, graph.find(b"a", activity))
+        with self._environment.read() as transaction, self._explained():
+            number = transaction.get(id_key(b"a", activity))
+            return None if number is None else read_activity(transaction, number)
 
     def ending(self, activity: int) -> Ending | None:
         """How it ended."""
@@ -175,8 +177,12 @@ class Index:
 
     def version(self, version: int) -> Version | None:
         """A version."""
-        with self._reading() as (transaction, graph):
-            return _read_version(transaction, graph.find(b"v", version))
+        (number,) = self._environment.get_many((id_key(b"v", version),))
+        if number is None:
+            return None
+        (record,) = self._environment.get_many((b"V" + number,))
+        with self._explained():
+            return None if record is None else version_record.decode(memoryview(record)[1:])
 
     def consumers(self, version: int) -> Sequence[tuple[int, int]]:
         """(activity, position) of everyone who used a version."""
@@ -294,7 +300,7 @@ class Index:
     def _search(self, prefix: bytes, is_wanted: Callable[[Activity], bool]) -> list[int]:
         with self._reading() as (transaction, _):
             numbers = dict.fromkeys(read_postings(transaction, prefix))
-            found = [read_activity(transaction, number) for number in numbers]
+            found = [read_activity(transaction, number.to_bytes(4, "big")) for number in numbers]
         mine = [activity for activity in found if activity is not None and is_wanted(activity)]
         return [activity.id for activity in sorted(mine, key=lambda activity: -activity.started_ns)]
 

@@ -76,9 +76,9 @@ def segment_key(segment: bytes) -> bytes:
     return b"S" + segment
 
 
-def read_activity(transaction: Transaction, number: int) -> Activity | None:
-    """The description of an activity."""
-    record = transaction.get(number_key(b"A", number))
+def read_activity(transaction: Transaction, number: bytes) -> Activity | None:
+    """The description of an activity; `number` as in a key."""
+    record = transaction.get(b"A" + number)
     if record is None:
         return None
     digest, activity = _activity_record.decode(record)
@@ -197,7 +197,7 @@ class FactsWriter:
         puts = self._puts
         puts.update(self._graph.changes())
         for key, number in self._graph.new_ids.items():
-            puts[key] = number.to_bytes(4, "little")
+            puts[key] = number.to_bytes(4, "big")
         puts[COUNTERS_KEY] = encode(self._counters)
         for key in sorted(puts):
             self._transaction.put(key, puts[key])

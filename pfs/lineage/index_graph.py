@@ -39,9 +39,11 @@ from pfs.store.environment import DamagedEnvironment
 Get = Callable[[bytes], bytes | None]
 Words = Sequence[int]
 
-NODES: Final = b"n"
-FORWARD: Final = b"f"
-INVERSE: Final = b"i"
+# Kinds of blocks, as native/closure.h numbers them, and their tags in keys.
+NODES: Final = 0
+FORWARD: Final = 1
+INVERSE: Final = 2
+TAGS: Final = (b"n", b"f", b"i")
 
 VERSION: Final = 1
 ACTIVITY: Final = 2
@@ -82,9 +84,9 @@ class Piece(NamedTuple):
     length: int
 
 
-def block_key(kind: bytes, block: int) -> bytes:
+def block_key(kind: int, block: int) -> bytes:
     """The key of a block."""
-    return kind + block.to_bytes(4, "big")
+    return TAGS[kind] + block.to_bytes(4, "big")
 
 
 def id_key(tag: bytes, identifier: int) -> bytes:
@@ -97,25 +99,24 @@ class Graph:
 
     def __init__(self, get: Get) -> None:
         self.get = get
-        self._blocks: dict[bytes, array[int]] = {}
+        self._blocks: tuple[dict[int, array[int]], ...] = ({}, {}, {})
 
     def find(self, tag: bytes, identifier: int) -> int:
         """The number of a version (`v`) or activity (`a`); 0 if it has none."""
-        return int.from_bytes(self.get(id_key(tag, identifier)) or b"", "little")
+        return int.from_bytes(self.get(id_key(tag, identifier)) or b"", "big")
 
-    def raw(self, kind: bytes, block: int) -> bytes | None:
+    def raw(self, kind: int, block: int) -> bytes | None:
         """The bytes of a block."""
         return self.get(block_key(kind, block))
 
-    def block(self, kind: bytes, block: int) -> array[int]:
+    def block(self, kind: int, block: int) -> array[int]:
         """A block; DamagedEnvironment if there is none."""
-        key = block_key(kind, block)
-        words = self._blocks.get(key)
+        words = self._blocks[kind].get(block)
         if words is None:
-            data = self.get(key)
+            data = self.get(block_key(kind, block))
             if data is None or len(data) % 4 or len(data) > 4 * BLOCK_WORDS:
-                raise DamagedEnvironment(f"the lineage index lacks block {kind.decode()} {block}")
-            words = self._blocks[key] = array("I", data)
+                raise lacking(kind, block)
+            words = self._blocks[kind][block] = array("I", data)
         return words
 
     def node(self, number: int) -> Words:
@@ -134,7 +135,7 @@ class Graph:
             found.append(words[at] | words[at + 1] << 32)
         return found
 
-    def entries(self, kind: bytes, ref: int, stride: int, tag: int = 0) -> array[int]:
+    def entries(self, kind: int, ref: int, stride: int, tag: int = 0) -> array[int]:
         """The words of all entries of a list, in order; of the pieces with one tag."""
         pieces = []
         while ref:
@@ -193,6 +194,11 @@ class Graph:
                 Input(source, informed, next(marks) if informed else 0, meta & 7, meta >> 4, time_ns)
             )
         return found
+
+
+def lacking(kind: int, block: int) -> DamagedEnvironment:
+    """The error of a block that is not there, or too long."""
+    return DamagedEnvironment(f"the lineage index lacks block {TAGS[kind].decode()} {block}")
 
 
 def before(ref: int, previous: int) -> int:

@@ -74,24 +74,25 @@ class GraphWriter(Graph):
         super().__init__(get)
         self.counters = counters
         self.new_ids: dict[bytes, int] = {}  # key of an id → number
-        self._dirty: set[bytes] = set()
+        self._dirty: tuple[set[int], ...] = (set(), set(), set())
         self._versions: dict[int, int] = {}
         self._activities: dict[int, int] = {}
         self._pending: dict[tuple[int, int], list[int]] = defaultdict(list)  # (number, word) → entries
 
     def changes(self) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) of every block that changed."""
-        for key in self._dirty:
-            yield key, self._blocks[key].tobytes()
+        for kind, blocks in enumerate(self._dirty):
+            for block in blocks:
+                yield block_key(kind, block), self._blocks[kind][block].tobytes()
 
     def find(self, tag: bytes, identifier: int) -> int:
         """The number of a version or activity, new ones among them."""
         return self.new_ids.get(id_key(tag, identifier)) or super().find(tag, identifier)
 
-    def raw(self, kind: bytes, block: int) -> bytes | None:
+    def raw(self, kind: int, block: int) -> bytes | None:
         """The bytes of a block as it is now."""
-        key = block_key(kind, block)
-        return self._blocks[key].tobytes() if key in self._dirty else super().raw(kind, block)
+        is_changed = block in self._dirty[kind]
+        return self._blocks[kind][block].tobytes() if is_changed else super().raw(kind, block)
 
     # Numbers
 
@@ -104,7 +105,9 @@ class GraphWriter(Graph):
         return self._numbered(self._activities, b"a", ACTIVITY, ids)
 
     def _numbered(self, known: dict[int, int], tag: bytes, kind: int, ids: Iterable[int]) -> dict[int, int]:
-        for identifier in sorted(set(ids).difference(known)):
+        for identifier in [one for one in ids if one not in known]:
+            if identifier in known:
+                continue
             number = self.find(tag, identifier)
             if not number:
                 number = self.new_ids[id_key(tag, identifier)] = self._new_node(kind, identifier)
@@ -118,14 +121,14 @@ class GraphWriter(Graph):
         slot = number & 127
         self.counters.number = number + 1 if slot + 1 < NODE_SLOTS else (number | 127) + 1
         if slot == 0 or number == 1:
-            self._blocks[block_key(NODES, number >> 7)] = array("I", [0] * (NODE_WORDS * slot))
+            self._blocks[NODES][number >> 7] = array("I", [0] * (NODE_WORDS * slot))
         words = self._writable(NODES, number >> 7)
         words.extend((identifier & WORD_MAX, identifier >> 32, 0, 0, 0, 0, 0, kind))
         return number
 
-    def _writable(self, kind: bytes, block: int) -> array[int]:
+    def _writable(self, kind: int, block: int) -> array[int]:
         words = self.block(kind, block)
-        self._dirty.add(block_key(kind, block))
+        self._dirty[kind].add(block)
         return words
 
     def _set(self, number: int, word: int, value: int) -> None:
@@ -256,7 +259,7 @@ class GraphWriter(Graph):
 
     # Arenas
 
-    def _append(self, kind: bytes, ref: int, entries: Sequence[int], stride: int, tag: int = 0) -> int:
+    def _append(self, kind: int, ref: int, entries: Sequence[int], stride: int, tag: int = 0) -> int:
         """Append entries to the list at `ref`; the ref of its newest piece."""
         at = 0
         while at < len(entries):
@@ -311,27 +314,27 @@ class GraphWriter(Graph):
                 return far.ref, last.ordinal + 1
         return ref, last.ordinal + 1
 
-    def _room(self, kind: bytes, wanted_words: int) -> array[int]:
+    def _room(self, kind: int, wanted_words: int) -> array[int]:
         """The last block of an arena, or a new one if too little fits into it."""
         end = self._end(kind)
         room_words = BLOCK_WORDS - (end & 1023)
         if end == 1:
-            self._blocks[block_key(kind, 0)] = array("I", [0])
+            self._blocks[kind][0] = array("I", [0])
         elif room_words < min(wanted_words, _ROOM_WORDS_MIN):
             end = ((end >> 10) + 1) << 10
             if end > WORD_MAX:
                 raise StoreError("the lineage index has no room left")
-            self._blocks[block_key(kind, end >> 10)] = array("I")
+            self._blocks[kind][end >> 10] = array("I")
             self._set_end(kind, end)
         return self._writable(kind, end >> 10)
 
-    def _end(self, kind: bytes) -> int:
+    def _end(self, kind: int) -> int:
         return self.counters.forward if kind == FORWARD else self.counters.inverse
 
-    def _advance(self, kind: bytes, words: array[int]) -> None:
+    def _advance(self, kind: int, words: array[int]) -> None:
         self._set_end(kind, self._end(kind) >> 10 << 10 | len(words))
 
-    def _set_end(self, kind: bytes, end: int) -> None:
+    def _set_end(self, kind: int, end: int) -> None:
         if kind == FORWARD:
             self.counters.forward = end
         else:
