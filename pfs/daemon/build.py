@@ -161,6 +161,16 @@ class Daemon:
         self.root.working_tree(repo, branch)
         return await self.committer.commit(repo, branch, kind, message)
 
+    async def checkpoint_all(self) -> None:
+        """Freeze every branch that has changes, for who looks at all of them."""
+        for repo in self.repositories.list():
+            for branch in repo.branches():
+                tree = self.branches.find(branch.branch_id)
+                if tree is not None and tree.is_dirty():
+                    await self.committer.commit(
+                        repo, branch, CommitKind.CHECKPOINT, Message(author_of(os.geteuid()))
+                    )
+
     async def finish(self) -> None:
         """Make everything durable: journals first, then, where that goes well, checkpoints."""
         self.committer.flush_mapped = None

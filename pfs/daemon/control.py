@@ -24,7 +24,9 @@ from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
 from pfs.versioning import operations
 from pfs.versioning.committer import Message
+from pfs.versioning.lineage_names import StoredNames
 from pfs.versioning.operations import Context
+from pfs.versioning.questions import QUESTIONS, Asked
 
 Json = Any
 Args = dict[str, Any]
@@ -40,6 +42,7 @@ def handlers(daemon: Daemon, watch: LoopWatch) -> dict[str, Handler]:
     found: dict[str, Handler] = {
         op: partial(control.read, op) for op in operations.OPERATIONS if op != "status"
     }
+    found |= {op: partial(control.ask, op) for op in QUESTIONS}
     for op in ("status", "init", "commit", "branch", "tag", "umount", "debug"):
         found[op] = getattr(control, op)
     return found
@@ -73,6 +76,30 @@ class Control:
         for repo, branch in operations.working_trees(self._context, op, args):
             await self._daemon.commit(repo, branch.name, _nobody(), CommitKind.CHECKPOINT)
         run = partial(operations.OPERATIONS[op], self._context, args)
+        return await trio.to_thread.run_sync(run, limiter=self._limiter)
+
+    async def ask(self, op: str, peer: Peer, args: Args) -> Json:
+        """A question about lineage; what it looks at is frozen and indexed first."""
+        lineage = self._daemon.lineage
+        if lineage is None:
+            raise UsageError(f"{op}: this daemon records no lineage", hint="mount without --no-capture")
+        for name in _PLACES:
+            if isinstance(args.get(name), str):
+                self._permissions.check_read(peer, self._context.open(args[name]))
+        await self._daemon.checkpoint_all()
+        names = StoredNames(
+            self._daemon.store,
+            self._daemon.repositories,
+            self._daemon.readers,
+            peer.uid,
+            self._permissions.is_owner(peer),
+        )
+        asked = Asked(self._context, lineage.index, names)
+
+        def run() -> Json:
+            lineage.sealer.wait_indexed()
+            return QUESTIONS[op](asked, args)
+
         return await trio.to_thread.run_sync(run, limiter=self._limiter)
 
     async def status(self, _peer: Peer, _args: Args) -> Json:

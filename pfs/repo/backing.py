@@ -24,6 +24,9 @@ class Refs(Protocol):
     def scan(self, prefix: bytes, /) -> Iterable[tuple[bytes, bytes]]:
         """All keys with this prefix and their values, in key order, of one instant."""
 
+    def first(self, prefix: bytes, bound: bytes, /) -> tuple[bytes, bytes] | None:
+        """The first key with a prefix that is not before `bound`, and its value."""
+
     def last(self, prefix: bytes, bound: bytes | None = None, /) -> tuple[bytes, bytes] | None:
         """The greatest key with this prefix that is not above `bound`, and its value."""
 

@@ -39,6 +39,17 @@ def shown_at(refs: Refs, ref_id: int, time_ns: int) -> bytes | None:
     return None
 
 
+def installed_after(refs: Refs, ref_id: int, time_ns: int) -> bytes | None:
+    """The first commit or surviving checkpoint that the ref came to show at or after a time."""
+    prefix, bound = keys.reflog_of(ref_id), keys.reflog(ref_id, max(0, time_ns), 0)
+    while (found := refs.first(prefix, bound)) is not None:
+        record = decode(ReflogRecord, found[1])
+        if record.kind.installs_tree:
+            return record.new
+        bound = found[0] + b"\0"
+    return None
+
+
 def next_record(
     refs: Refs,
     ref_id: int,

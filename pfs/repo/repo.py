@@ -129,6 +129,10 @@ class Repo:
             raise NotFound(f"{self.name}@{branch.name}: the branch did not exist yet at that date")
         return shown
 
+    def first_after(self, branch: BranchRecord, time_ns: int) -> bytes | None:
+        """The first commit or surviving checkpoint of a branch at or after a time, None if there is none."""
+        return reflog.installed_after(self._ledger.store.refs, branch.branch_id, time_ns)
+
     # -- changing ----------------------------------------------------------------------------------------
 
     def create_branch(self, name: str, at: bytes, *, who: str, made_by: MadeBy = "person") -> BranchRecord:

@@ -90,6 +90,13 @@ class Refs:
                 alive = cursor.next()
         return [(key, self._content(key, value)) for key, value in found]
 
+    def first(self, prefix: bytes, bound: bytes, /) -> tuple[bytes, bytes] | None:
+        """The first key with a prefix that is not before `bound`, and its value."""
+        with self.environment.read() as transaction, transaction.cursor() as cursor:
+            if not cursor.set_range(bound) or not cursor.key().startswith(prefix):
+                return None
+            return cursor.key(), self._content(cursor.key(), cursor.value())
+
     def last(self, prefix: bytes, bound: bytes | None = None, /) -> tuple[bytes, bytes] | None:
         """The greatest key that begins with `prefix` and is not above `bound`, and its content."""
         with self.environment.read() as transaction, transaction.cursor() as cursor:

@@ -67,6 +67,10 @@ class Sealer:
         """Make segments known to questions; nobody waits for it."""
         self._indexing.submit(self._add, list(groups))
 
+    def wait_indexed(self) -> None:
+        """Return when what was committed before is known to questions.  In a thread."""
+        self._indexing.submit(int).result()
+
     def _add(self, groups: list[tuple[bytes, Group]]) -> None:
         try:
             self._index.add_many(groups)

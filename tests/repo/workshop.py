@@ -30,6 +30,10 @@ class FakeRefs:
     def scan(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         return [(key, value) for key, value in sorted(self.table.items()) if key.startswith(prefix)]
 
+    def first(self, prefix: bytes, bound: bytes) -> tuple[bytes, bytes] | None:
+        above = [key for key in self.table if key.startswith(prefix) and key >= bound]
+        return (min(above), self.table[min(above)]) if above else None
+
     def last(self, prefix: bytes, bound: bytes | None = None) -> tuple[bytes, bytes] | None:
         below = [key for key in self.table if key.startswith(prefix) and (bound is None or key <= bound)]
         return (max(below), self.table[max(below)]) if below else None
@@ -76,6 +80,10 @@ class WatchedRefs:
         found = list(self._refs.scan(prefix))
         self.reads += len(found)
         return found
+
+    def first(self, prefix: bytes, bound: bytes) -> tuple[bytes, bytes] | None:
+        self.reads += 1
+        return self._refs.first(prefix, bound)
 
     def last(self, prefix: bytes, bound: bytes | None = None) -> tuple[bytes, bytes] | None:
         self.reads += 1

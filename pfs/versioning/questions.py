@@ -1,0 +1,102 @@
+"""Questions about lineage: each takes JSON arguments and gives a JSON result, in a thread, from the index.
+
+As with other reading operations, what is asked about is frozen first: a checkpoint stores what was recorded
+of a working tree.  Who may see whose command lines is in the names (pfs.lineage.nodes).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pfs.errors import NotFound, UsageError
+from pfs.lineage.answer import to_json
+from pfs.lineage.ask import ask
+from pfs.lineage.facts import NOTHING, Level, Source, Version, raw_version_id
+from pfs.lineage.nodes import Names
+from pfs.objects.entry import FileType
+from pfs.versioning.operations import Args, Context, Json
+from pfs.versioning.read import OpenPlace
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What questions look at: a store, its lineage, and who asks."""
+
+    context: Context
+    source: Source
+    names: Names
+
+
+def lineage(asked: Asked, args: Args) -> Json:
+    """{place, direction, depth, level, full} → an answer (pfs.lineage/1)."""
+    place = asked.context.open(args["place"])
+    root = version_at(asked, place)
+    return to_json(
+        ask(
+            asked.source if isinstance(root, int) else _WithRaw(asked.source, root),
+            asked.names,
+            root if isinstance(root, int) else root.id,
+            direction=args.get("direction", "up"),
+            depth=args.get("depth"),
+            level=Level[args["level"].upper()] if args.get("level") else Level.UNOBSERVED,
+            full=bool(args.get("full")),
+            revision=str(place.spelling.revision or ""),
+        )
+    )
+
+
+def version_at(asked: Asked, place: OpenPlace) -> int | Version:
+    """The version at a place; of a path that is no more, its last one.  NotFound.
+
+    A file that nobody recorded was seen making is a version all the same.
+    """
+    entry = place.files.find(place.path)
+    repo_id = place.resolution.repo.repo_id
+    if entry is None:
+        known = asked.source.versions_at(repo_id, place.path)
+        if not known:
+            raise NotFound(f"{os.fsdecode(place.path)}: there never was such a file in {place.resolution.repo.name}")
+        return known[-1]
+    entry = place.files.resolved(entry)
+    if entry.type != FileType.REGULAR:
+        raise UsageError(f"{os.fsdecode(place.path)}: not a regular file", hint="'pfs blame DIR' takes directories")
+    if entry.origin is not None:
+        found = asked.source.origin(*entry.origin)
+        if found != NOTHING:
+            return found
+    number = raw_version_id(repo_id, entry.file_id.to_bytes(8, "little"), entry.content)
+    if asked.source.version(number) is not None:
+        return number
+    branch = place.resolution.branch
+    return Version(
+        id=number,
+        repo=repo_id,
+        branch=branch.branch_id if branch is not None else 0,
+        file_id=entry.file_id,
+        path=place.path,
+        content=entry.content,
+        height=entry.detail,
+        size=entry.size,
+        mtime_ns=entry.mtime_ns,
+    )
+
+
+class _WithRaw:
+    """A source that also knows one version which nobody was seen making or using."""
+
+    def __init__(self, source: Source, raw: Version) -> None:
+        self._source = source
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def version(self, version: int) -> Version | None:
+        """A version."""
+        return self._raw if version == self._raw.id else self._source.version(version)
+
+
+QUESTIONS: dict[str, Callable[[Asked, Args], Json]] = {"lineage": lineage}
