@@ -66,6 +66,8 @@ class Capture:
         self._threads = trio.CapacityLimiter(ABANDONED_MAX)
         self._open: dict[bytes, set[Grip]] = {}  # readable handles by the path they were opened at
         self._paths: dict[Grip, bytes] = {}
+        self._reading: dict[Actor, dict[Grip, bool]] = {}  # readable handles by who opened them: close on exec?
+        self._across: dict[Image, list[Grip]] = {}  # handles that were open when an image began by exec
         self._mappable: dict[Node, list[Actor]] = {}  # who may store to a file through a mapping
         processes.tasks.on_exit = self._exited
         processes.tasks.on_exec = self._execed
@@ -118,18 +120,19 @@ class Capture:
 
     def _begin(self, image: Image) -> Actor:
         """Let a process image act: it carries what it was forked with, or what was open across its exec."""
-        source = image.forked_from
-        before = source if source is not None else image.parent
-        parent: Actor | None = before.actor if before is not None else None  # type: ignore[assignment]
+        forked = image.forked_from is not None
+        parent = _actor_above(image)
         activity, pins = self._describe(image, parent)
         upto: int | None = image.inherited  # type: ignore[assignment]
-        actor = self.recorder.begin(activity, parent, forked=source is not None, upto=upto, pins=pins)
+        actor = self.recorder.begin(activity, parent, forked=forked, upto=upto, pins=pins)
         image.actor = actor
         raw = image.description
-        if raw is not None:
-            if source is None:
-                self._inherit(actor, parent, raw)
-            self._connect(image, actor, raw)
+        if raw is not None and not forked:
+            self._inherit(actor, parent, raw)
+        for grip in self._across.pop(image, ()):
+            if grip in self._paths:
+                self.recorder.inherit(grip, actor)
+        self._connect(image, actor)
         return actor
 
     def _inherit(self, actor: Actor, parent: Actor | None, raw: RawDescription) -> None:
@@ -145,20 +148,17 @@ class Capture:
 
     # pipes
 
-    def _connect(self, image: Image, actor: Actor, raw: RawDescription) -> None:
-        """Join an image to those at the other ends of its pipes."""
-        for _, target, flags in raw.fds:
-            inode = _pipe_inode(target)
-            if not inode:
-                continue
+    def _connect(self, image: Image, actor: Actor) -> None:
+        """Join an image to those at the other ends of its pipes, also of those it has closed since its exec."""
+        for inode, access in _pipes(image):
             writers, readers = self.processes.by_pipe(inode)
-            if flags & os.O_ACCMODE != os.O_WRONLY:
+            if access != os.O_WRONLY:
                 for other in writers:
-                    if other is not image:
+                    if other.pid != image.pid:
                         self.recorder.connect(self._actor_of(other), actor)
-            if flags & os.O_ACCMODE != os.O_RDONLY:
+            if access != os.O_RDONLY:
                 for other in readers:
-                    if other is not image:
+                    if other.pid != image.pid:
                         self.recorder.connect(actor, self._actor_of(other))
 
     async def _find_writers(self, image: Image) -> None:
@@ -180,12 +180,10 @@ class Capture:
                         todo.append(other)
 
     def _lacks_writer(self, image: Image) -> bool:
-        raw = image.description
-        for fd, target, flags in raw.fds if raw is not None else ():
-            inode = _pipe_inode(target)
-            if fd == 0 and inode and flags & os.O_ACCMODE != os.O_WRONLY:
+        for inode, access in _pipes(image):
+            if access != os.O_WRONLY:
                 writers, _ = self.processes.by_pipe(inode)
-                if not any(other is not image for other in writers):
+                if all(other.pid == image.pid for other in writers):
                     return True
         return False
 
@@ -194,15 +192,19 @@ class Capture:
     def _forked(self, parent: Image, child: Image) -> None:
         """A child shares its parent's memory until it execs: it knows what the parent knew then."""
         actor: Actor | None = parent.actor  # type: ignore[assignment]
-        if actor is not None:
-            child.inherited = len(actor.inputs)
+        child.inherited = self.recorder.forked(actor) if actor is not None else parent.inherited
 
     def _execed(self, old: Image, new: Image) -> None:
         actor: Actor | None = old.actor  # type: ignore[assignment]
         if actor is not None:
+            across = [grip for grip in self._reading.get(actor, ()) if not self._reading[actor][grip]]
+            if across:
+                self._across[new] = across
+                new.inherited = 0  # so that its end is told
             self.recorder.end(actor, Ending(new.started_ns), by_exec=True)
 
     def _exited(self, image: Image) -> None:
+        self._across.pop(image, None)
         actor: Actor | None = image.actor  # type: ignore[assignment]
         if actor is not None:
             self.recorder.end(actor, image.ended or Ending(0))
@@ -240,6 +242,7 @@ class Capture:
         if grip.reads:
             path = self._paths[grip] = self._shown_path(node)
             self._open.setdefault(path, set()).add(grip)
+            self._reading.setdefault(actor, {})[grip] = bool(flags & os.O_CLOEXEC)
         if access == os.O_RDWR:
             self._mappable.setdefault(node, []).append(actor)
         return grip
@@ -291,6 +294,10 @@ class Capture:
             grips.remove(grip)
             if not grips:
                 del self._open[path]
+            held = self._reading[grip.actor]
+            del held[grip]
+            if not held:
+                del self._reading[grip.actor]
         if grip.reads and grip.writes:
             holders = self._mappable[node]
             holders.remove(grip.actor)
@@ -330,6 +337,28 @@ class Capture:
             self.note(tid, ChangeKind.CHMOD, node, path_of(node))
         if change.uid is not None or change.gid is not None:
             self.note(tid, ChangeKind.CHOWN, node, path_of(node))
+
+
+def _actor_above(image: Image) -> Actor | None:
+    """The nearest image that acted, of those that it came from."""
+    above = image.parent
+    while above is not None and above.actor is None:
+        above = above.parent
+    return None if above is None else above.actor  # type: ignore[return-value]
+
+
+def _pipes(image: Image) -> list[tuple[int, int]]:
+    """(inode, access) of the pipes of a process on its first three descriptors, before and after its exec."""
+    found: dict[tuple[int, int], None] = {}
+    at: Image | None = image
+    while at is not None and at.pid == image.pid:
+        raw = at.description
+        for fd, target, flags in raw.fds if raw is not None else ():
+            inode = _pipe_inode(target)
+            if inode and (at is image or fd <= 2):
+                found[inode, flags & os.O_ACCMODE] = None
+        at = at.parent
+    return list(found)
 
 
 def _pipe_inode(target: bytes) -> int:
