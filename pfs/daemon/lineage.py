@@ -85,7 +85,7 @@ class Lineage:
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
-        return [self._drain, self._keep_up]
+        return [self._drain, self._keep_up, self.capture.describe_executed]
 
     async def mend(self) -> None:
         """Index what a crash has left unindexed."""

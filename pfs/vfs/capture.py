@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -28,11 +29,12 @@ from pfs.overlay.tree import CommitTree, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.vfs.live_files import LiveFiles, path_of
 from pfs.vfs.mapped import MappedFlush
+from pfs.vfs.pipes import Pipes
 
 DESCRIBE_THREADS = 4
 DESCRIBE_SECONDS_MAX = 1.0  # from when a thread takes it up
 ABANDONED_MAX = 64  # threads stuck in /proc, beyond which nothing is described
-SIBLINGS_MAX = 64  # of a pipeline, looked at for the other end of a pipe
+EXECUTED_MAX = 1_000  # stages of pipelines waiting to be described
 FMODE_EXEC = 0x20  # in the flags of an OPEN that executes the file
 
 T = TypeVar("T")
@@ -62,6 +64,8 @@ class Capture:
         self._prefix = mount_point
         self._own_threads = own_threads
         self._shown_name = shown_name
+        self._pipes = Pipes(processes, self._read)
+        self._to_describe, self._executed = trio.open_memory_channel[int](EXECUTED_MAX)
         self._readers = trio.CapacityLimiter(DESCRIBE_THREADS)
         self._threads = trio.CapacityLimiter(ABANDONED_MAX)
         self._open: dict[bytes, set[Grip]] = {}  # readable handles by the path they were opened at
@@ -101,9 +105,14 @@ class Capture:
                 return image
         raw = await self._in_thread(processes.read, tid)
         image = processes.adopt(tid, raw)
-        if image.actor is None and not image.is_own:
-            await self._find_writers(image)
+        if image.actor is None and not image.is_own and raw is not None:
+            self._pipes.note(image, raw)
+            for other in await self._pipes.trace(image):
+                self._connect(other, self._actor_of(other))
         return image
+
+    async def _read(self, pid: int) -> RawDescription | None:
+        return await self._in_thread(self.processes.read, pid)
 
     async def _in_thread(self, read: Callable[[int], T | None], pid: int) -> T | None:
         """Ask /proc in a thread; None where it is gone, or takes too long."""
@@ -146,46 +155,23 @@ class Capture:
                 if not older.isdisjoint(grip.holders):
                     self.recorder.inherit(grip, actor)
 
-    # pipes
-
     def _connect(self, image: Image, actor: Actor) -> None:
-        """Join an image to those at the other ends of its pipes, also of those it has closed since its exec."""
-        for inode, access in _pipes(image):
-            writers, readers = self.processes.by_pipe(inode)
-            if access != os.O_WRONLY:
-                for other in writers:
-                    if other.pid != image.pid:
-                        self.recorder.connect(self._actor_of(other), actor)
-            if access != os.O_RDONLY:
-                for other in readers:
-                    if other.pid != image.pid:
-                        self.recorder.connect(actor, self._actor_of(other))
+        """Join an image to those at the other ends of its pipes."""
+        sources, sinks = self._pipes.peers(image)
+        for other in sources:
+            self.recorder.connect(self._actor_of(other), actor)
+        for other in sinks:
+            self.recorder.connect(actor, self._actor_of(other))
 
-    async def _find_writers(self, image: Image) -> None:
-        """Pipes that nobody known writes: their other ends are looked for among those of the same parent.
-
-        Such a process may have read nothing of ours and still stand between two that do.
-        """
-        todo, seen = [image], {image.pid}
-        while todo:
-            found = todo.pop()
-            if not self._lacks_writer(found):
-                continue
-            for pid in self.processes.siblings(found)[:SIBLINGS_MAX]:
-                if pid not in seen:
-                    seen.add(pid)
-                    raw = await self._in_thread(self.processes.read, pid)
-                    other = self.processes.describe(pid, raw)
-                    if other is not None:
-                        todo.append(other)
-
-    def _lacks_writer(self, image: Image) -> bool:
-        for inode, access in _pipes(image):
-            if access != os.O_WRONLY:
-                writers, _ = self.processes.by_pipe(inode)
-                if all(other.pid == image.pid for other in writers):
-                    return True
-        return False
+    async def describe_executed(self) -> None:
+        """Read the command lines of stages that may never ask us anything, as long as they are there."""
+        async with self._executed:
+            async for pid in self._executed:
+                raw = await self._in_thread(self.processes.read, pid)
+                image = self.processes.describe(pid, raw)
+                if image is not None and raw is not None:
+                    self._pipes.note(image, raw)
+                    self._connect(image, self._actor_of(image))
 
     # endings
 
@@ -195,6 +181,9 @@ class Capture:
         child.inherited = self.recorder.forked(actor) if actor is not None else parent.inherited
 
     def _execed(self, old: Image, new: Image) -> None:
+        if self._pipes.holds(old):
+            with suppress(trio.WouldBlock):
+                self._to_describe.send_nowait(new.pid)
         actor: Actor | None = old.actor  # type: ignore[assignment]
         if actor is not None:
             across = [grip for grip in self._reading.get(actor, ()) if not self._reading[actor][grip]]
@@ -345,22 +334,3 @@ def _actor_above(image: Image) -> Actor | None:
     while above is not None and above.actor is None:
         above = above.parent
     return None if above is None else above.actor  # type: ignore[return-value]
-
-
-def _pipes(image: Image) -> list[tuple[int, int]]:
-    """(inode, access) of the pipes of a process on its first three descriptors, before and after its exec."""
-    found: dict[tuple[int, int], None] = {}
-    at: Image | None = image
-    while at is not None and at.pid == image.pid:
-        raw = at.description
-        for fd, target, flags in raw.fds if raw is not None else ():
-            inode = _pipe_inode(target)
-            if inode and (at is image or fd <= 2):
-                found[inode, flags & os.O_ACCMODE] = None
-        at = at.parent
-    return list(found)
-
-
-def _pipe_inode(target: bytes) -> int:
-    """The number in `pipe:[N]`; 0 for anything else."""
-    return int(target[6:-1]) if target.startswith(b"pipe:[") else 0

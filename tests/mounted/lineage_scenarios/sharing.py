@@ -159,7 +159,7 @@ with open("log.txt") as log:
         wait(f"appended{number}")
         text += log.read()
         with open(f"copy{number}.txt", "w") as file:
-            file.write(text)
+            file.write(text.upper())
         say(f"copied{number}")
 """
 )

@@ -1,0 +1,140 @@
+"""Who is at the other end of a pipe: data that goes between processes without touching the mount.
+
+Descriptions say which pipes a process holds.  The other ends belong to its relatives: those of the same
+parent, the parent itself, children.  They are looked for when a process with pipes is first described, while
+it waits for us: whoever reads from it can't have ended, though it may not have been started yet.  A stage that
+never asks us anything is found this way, too; its command line is read once more after its exec.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+
+import trio
+
+from pfs.lineage.describe import RawDescription
+from pfs.lineage.image import Image
+from pfs.lineage.processes import Processes
+
+PIPES_MAX = 10_000  # the least recently seen are forgotten
+RELATIVES_MAX = 64
+LOOKS_MAX = 8  # for an end that a process may still have to be started for
+LOOK_SECONDS = 0.002  # between two of them
+STANDARD = (0, 1, 2)
+
+Read = Callable[[int], Awaitable[RawDescription | None]]
+
+
+class Pipes:
+    """The ends of pipes that are known.  Owned by the event loop."""
+
+    def __init__(self, processes: Processes, read: Read) -> None:
+        self._processes = processes
+        self._read = read
+        self._ends: OrderedDict[int, dict[Image, int]] = OrderedDict()  # by inode: who holds it, by O_ACCMODE
+        self._held: dict[Image, dict[int, int]] = {}
+
+    def note(self, image: Image, raw: RawDescription) -> None:
+        """Take down what a process holds.
+
+        Both ends at once in a program that was given them by exec are nothing to talk through (make's
+        jobserver); in a fork they are what its parent has made for it.
+        """
+        held: dict[int, set[int]] = {}
+        for _, target, flags in raw.fds:
+            inode = pipe_inode(target)
+            if inode:
+                held.setdefault(inode, set()).add(flags & os.O_ACCMODE)
+        forked = image.forked_from is not None
+        for inode, access in held.items():
+            both = len(access) > 1 or os.O_RDWR in access
+            if both and not forked:
+                continue
+            ends = self._ends.setdefault(inode, {})
+            ends[image] = os.O_RDWR if both else next(iter(access))
+            self._ends.move_to_end(inode)
+            self._held.setdefault(image, {})[inode] = ends[image]
+        while len(self._ends) > PIPES_MAX:
+            inode, ends = self._ends.popitem(last=False)
+            for other in ends:
+                known = self._held.get(other, {})
+                known.pop(inode, None)
+                if not known:
+                    self._held.pop(other, None)
+
+    def peers(self, image: Image) -> tuple[list[Image], list[Image]]:
+        """(those who may write to it, those who may read from it), by what it holds and held before its exec."""
+        sources: dict[Image, None] = {}
+        sinks: dict[Image, None] = {}
+        for inode, access in self._of(image).items():
+            for other, theirs in self._ends.get(inode, {}).items():
+                if other.pid == image.pid:
+                    continue
+                if access != os.O_WRONLY and theirs != os.O_RDONLY:
+                    sources[other] = None
+                if access != os.O_RDONLY and theirs != os.O_WRONLY:
+                    sinks[other] = None
+        return list(sources), list(sinks)
+
+    def _of(self, image: Image) -> dict[int, int]:
+        """What an image holds, and what the same process held before: an end may be closed by now."""
+        found: dict[int, int] = {}
+        at: Image | None = image
+        while at is not None and at.pid == image.pid:
+            for inode, access in self._held.get(at, {}).items():
+                found.setdefault(inode, access)
+            at = at.parent
+        return found
+
+    def _lacks(self, image: Image) -> bool:
+        """Whether there is a pipe whose other end nobody known holds."""
+        for inode, access in self._of(image).items():
+            others = (theirs for other, theirs in self._ends.get(inode, {}).items() if other.pid != image.pid)
+            if not any(theirs != access or theirs == os.O_RDWR for theirs in others):
+                return True
+        return False
+
+    async def trace(self, image: Image) -> list[Image]:
+        """Look for the other ends of an image's pipes among its relatives; who was found, to be connected."""
+        found: list[Image] = []
+        todo = [image]
+        looked: set[int] = {image.pid}
+        for _ in range(LOOKS_MAX):
+            todo = [one for one in todo if self._lacks(one)]
+            if not todo:
+                break
+            for pid in self._relatives(todo, looked):
+                raw = await self._read(pid)
+                other = self._processes.describe(pid, raw)
+                looked.add(pid)
+                if other is None or raw is None:
+                    continue
+                self.note(other, raw)
+                found.append(other)
+                todo.append(other)
+            await trio.sleep(LOOK_SECONDS)
+            self._processes.drain()
+        return found
+
+    def _relatives(self, images: Iterable[Image], looked: set[int]) -> list[int]:
+        pids: dict[int, None] = {}
+        for image in images:
+            parent = image.parent
+            while parent is not None and parent.pid == image.pid:
+                parent = parent.parent
+            if parent is not None and not parent.is_own:
+                pids[parent.pid] = None
+            for pid in self._processes.siblings(image)[:RELATIVES_MAX]:
+                pids[pid] = None
+        return [pid for pid in pids if pid not in looked and pid]
+
+    def holds(self, image: Image) -> bool:
+        """Whether it is known to hold a pipe on a standard descriptor's place in a pipeline."""
+        return image in self._held
+
+
+def pipe_inode(target: bytes) -> int:
+    """The number in `pipe:[N]`; 0 for anything else."""
+    return int(target[6:-1]) if target.startswith(b"pipe:[") else 0
