@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pfs.lineage.facts import Flag, Level
 from pfs.lineage.live import Actor, Link
+from pfs.lineage.looked import look_through
 from pfs.lineage.tables import Tables
 
 
@@ -17,27 +18,37 @@ def connect(tables: Tables, source: Actor, sink: Actor, flags: int, level: int) 
     if source is sink or source.id in sink.links or sink.ended is not None:
         return
     link = Link(source, sink, flags, level)
+    if flags & Flag.PIPE and not source.feeds:
+        source.feeds = True
+        tables.notes.actor(source)
     if source.ended is not None:
         pull(tables, link)
         return
     sink.links[source.id] = link
+    sink.hears = True
     source.sinks[sink.id] = link
     tables.notes.link(link)
 
 
 def refresh(tables: Tables, sink: Actor) -> None:
-    """Take in what all sources have learned up to now, their own sources' news before."""
+    """Take in what all sources have learned up to now, their own sources' news before.
+
+    Mapped pages, too: nobody is told when they are read.  Raises OSError (of freeze).
+    """
     visited = {sink.id}
     path = [(sink, iter(list(sink.links.values())))]
     while path:
         actor, links = path[-1]
         link = next(links, None)
         if link is not None:
-            if link.source.links and link.source.id not in visited:
+            if link.source.hears and link.source.id not in visited:
                 visited.add(link.source.id)
                 path.append((link.source, iter(list(link.source.links.values()))))
             continue
         path.pop()
+        for grip in list(actor.mapped):
+            if grip.seen != grip.file.stamp or grip.reader is not actor:
+                look_through(tables, grip, actor, Flag.MMAP)
         for link in actor.links.values():
             if len(link.source.inputs) > link.checked:
                 pull(tables, link)
@@ -61,6 +72,7 @@ def part(tables: Tables, actor: Actor) -> None:
         if len(actor.inputs) > link.checked:
             pull(tables, link)
         del link.sink.links[actor.id]
+        link.sink.hears = bool(link.sink.links or link.sink.mapped)
     for link in actor.links.values():
         del link.source.sinks[actor.id]
     actor.sinks, actor.links = {}, {}
@@ -68,7 +80,7 @@ def part(tables: Tables, actor: Actor) -> None:
 
 def tell_parent(tables: Tables, child: Actor) -> None:
     """A child that has exited read here, wrote nothing here and fed no pipe: it has told its parent."""
-    if child.place is not None or not child.known or _feeds(tables, child):
+    if child.place is not None or not child.known or child.feeds:
         return
     parent = parent_process(child)
     if parent is not None and parent.ended is None and not parent.activity.interactive:
@@ -86,14 +98,6 @@ def parent_process(child: Actor) -> Actor | None:
     return parent
 
 
-def _feeds(tables: Tables, child: Actor) -> bool:
-    for activity, positions in child.tells.items():
-        reader = tables.actors.get(activity)
-        if reader is not None and reader.inputs[positions[-1]].flags & Flag.PIPE:
-            return True
-    return False
-
-
 def _has_news(
     tables: Tables, source: Actor, first: int, end: int, sink: Actor, visited: set[tuple[int, int]]
 ) -> bool:
@@ -105,9 +109,7 @@ def _has_news(
         if one.source == sink.id or (source.id, position) in visited:
             continue
         visited.add((source.id, position))
-        teller = tables.actors.get(one.source)
-        if teller is None or _has_news(
-            tables, teller, max(source.before.get(position, 0), 0), one.watermark, sink, visited
-        ):
+        teller, before = tables.actors.get(one.source), source.before.get(position, -1)
+        if teller is None or before < 0 or _has_news(tables, teller, before, one.watermark, sink, visited):
             return True
     return False

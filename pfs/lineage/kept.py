@@ -35,7 +35,8 @@ class Kept:
         self.versions: dict[int, LiveVersion] = {}
         self.externals: dict[int, External] = {}
         self.files: dict[Place, File] = {}
-        self.roots: dict[int, dict[int, dict[int, LiveVersion]]] = {}  # branch → generation → file id →
+        # branch → generation → file id → its newest version then, None: what nobody recorded made
+        self.roots: dict[int, dict[int, dict[int, LiveVersion | None]]] = {}
         self.generations: dict[int, int] = {}  # branch → the current one, as far as was heard
         self.consumers: dict[int, dict[int, int]] = {}  # version → {activity: position in its inputs}
         self.revised: dict[int, dict[int, None]] = {}  # version → those whose `previous` it is

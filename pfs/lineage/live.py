@@ -59,7 +59,10 @@ class Files(Protocol):
         """Relative to the repo; b"" where no name leads to it any more."""
 
     def committed(self, place: Place) -> Seen | None:
-        """What the newest commit of the branch has at this file id; None where it has not."""
+        """What a file holds that has no live version; None where no commit has that.
+
+        Asked for files that have lost their last name, too, as long as they are open.
+        """
 
 
 class Credit:
@@ -96,7 +99,9 @@ class Actor:
         "covered",
         "ended",
         "executing",
+        "feeds",
         "grips",
+        "hears",
         "inputs",
         "is_late",
         "is_multiple",
@@ -137,6 +142,7 @@ class Actor:
         self.tells: dict[int, list[int]] = {}  # activity → positions of its entries about us
         self.links: dict[int, Link] = {}  # by the id of the source
         self.sinks: dict[int, Link] = {}  # by the id of the sink
+        self.feeds = False  # whether there ever was a reader of a pipe of ours
         self.covered = 0  # the greatest watermark of ours that anything stores
         self.outputs: dict[int, LiveVersion] = {}  # those that are live
         self.ordinal = 0  # of the next version it begins
@@ -146,6 +152,7 @@ class Actor:
         self.buffers: dict[
             bytes, set[int]
         ] = {}  # of those: path → positions that what it writes there came from
+        self.hears = False  # whether something may reach it that it does not ask us for: `links` or `mapped`
         self.mapped: set[Grip] = set()  # open readable ones of files that are stored to through mappings
         self.executing: list[
             tuple[LiveVersion | External, bytes]
@@ -265,7 +272,7 @@ class File:
         self.stamp = 1  # grows whenever somebody who looked before would learn something new
         self.holders: dict[Actor, int] = {}  # who may write it, and through how many handles
         self.grips: dict[Grip, None] = {}  # open ones
-        self.is_mapped = False  # whether it was ever stored to through a mapping
+        self.is_mapped = False  # whether an open handle may have a mapping that was stored to
 
 
 class Grip:

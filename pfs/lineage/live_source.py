@@ -37,11 +37,13 @@ class LiveSource(Source):
         return () if actor is None else list(actor.outputs)
 
     def version(self, version: int) -> Version | None:
-        """A version."""
+        """A version; not one that a segment tells more about."""
         source = self._tables.find(version)
-        if source is None:
+        if isinstance(source, LiveVersion):
+            return live_fact(self._tables, source)
+        if source is None or (source.origin is not None and not source.version.writers):
             return None
-        return live_fact(self._tables, source) if isinstance(source, LiveVersion) else source.version
+        return source.version
 
     def consumers(self, version: int) -> Sequence[tuple[int, int]]:
         """(activity, position in its inputs) of every live activity that used a version."""

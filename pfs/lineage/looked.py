@@ -6,9 +6,18 @@ have told it, up to their last writes.  Nobody learns from what it alone wrote, 
 
 from __future__ import annotations
 
+from pfs.lineage import beside
 from pfs.lineage.facts import Flag, Level, Relation
-from pfs.lineage.live import Actor, External, File, LiveVersion
+from pfs.lineage.live import Actor, External, File, Grip, LiveVersion
 from pfs.lineage.tables import Tables
+
+
+def look_through(tables: Tables, grip: Grip, actor: Actor, flags: int) -> None:
+    """An activity may read a file through a handle now.  Raises OSError (of freeze)."""
+    grip.position = look(tables, actor, grip.file, flags)
+    grip.reader, grip.seen = actor, grip.file.stamp
+    if actor.activity.interactive:
+        beside.looked(actor, grip)
 
 
 def look(tables: Tables, actor: Actor, file: File, flags: int) -> int:
@@ -37,13 +46,22 @@ def newest(tables: Tables, file: File) -> LiveVersion | External:
     version = file.version
     if version is None:
         return tables.committed(file.place) or raw(tables, file)
-    if version.is_open:
-        if version.generation < tables.generations.get(file.place.branch, 0):
-            tables.finish(version)  # its bytes are those that the commit of its generation has
-            tables.notes.version(version)
-        else:
-            freeze(tables, file, version)
+    if not version.is_open:
+        keep(tables, file, version)
+    elif version.generation < tables.generations.get(file.place.branch, 0):
+        tables.finish(version)
+        keep(tables, file, version)
+    else:
+        freeze(tables, file, version)
     return version
+
+
+def keep(tables: Tables, file: File, version: LiveVersion) -> None:
+    """Keep the bytes of a version that the end of a generation has ended: its commit may not want them."""
+    if version.frozen is None and version.origin is None:
+        version.frozen = tables.below.freeze(file.place)
+        version.size, version.mtime_ns = version.frozen.size, version.frozen.mtime_ns
+        tables.notes.version(version)
 
 
 def freeze(tables: Tables, file: File, version: LiveVersion) -> None:

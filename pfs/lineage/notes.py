@@ -13,14 +13,14 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 from pfs.lineage.facts import Change, Input
-from pfs.lineage.live import Actor, External, Link, LiveVersion, Place
+from pfs.lineage.live import Actor, External, Link, LiveVersion
 
 
 class Op(IntEnum):
     """What a note says.  Fields after the op, in order; a place is repo, branch and file id.
 
-    ACTOR: number, activity, parent, bits, ordinal, stored, repo, segment, ending, executing, first place,
-    own.  VERSION: number, id, place, path, relation, previous, base, [[actor, mark, flags], …], generation, bits,
+    ACTOR: number, activity, parent, bits, ordinal, stored, repo, segment, ending, executing, place, own.
+    VERSION: number, id, place, path, relation, previous, base, [[actor, mark, flags], …], generation, bits,
     order, frozen, floor, time_ns, beside, content, origin, beginner, ordinal.
     """
 
@@ -32,14 +32,13 @@ class Op(IntEnum):
     CHANGE = 6  # number, change
     GONE = 7  # numbers of what is not live any more; none up to the greatest is given out again
     STORED = 8  # branch, up to which number its changes are in a commit
-    MAPPED = 9  # place: stored to through a mapping
 
 
 # Plain integers: msgspec encodes them four times faster than members of an enumeration.
-_ACTOR, _INPUTS, _EXTERNAL, _VERSION, _LINK, _CHANGE, _GONE, _STORED, _MAPPED = map(int, Op)
+_ACTOR, _INPUTS, _EXTERNAL, _VERSION, _LINK, _CHANGE, _GONE, _STORED = map(int, Op)
 
 OPEN, UNTOUCHED, CURRENT, ROOT = 1, 2, 4, 8  # bits of a VERSION
-PINS, MULTIPLE, DESCRIBED, LATE = 1, 2, 4, 8  # bits of an ACTOR
+PINS, MULTIPLE, DESCRIBED, LATE, FEEDS = 1, 2, 4, 8, 16  # bits of an ACTOR
 
 
 class Notes(Protocol):
@@ -78,7 +77,8 @@ class Notebook:
                 actor.pins * PINS
                 | actor.is_multiple * MULTIPLE
                 | actor.is_stored * DESCRIBED
-                | actor.is_late * LATE,
+                | actor.is_late * LATE
+                | actor.feeds * FEEDS,
                 actor.ordinal,
                 actor.stored,
                 actor.repo,
@@ -90,7 +90,9 @@ class Notebook:
             )
         )
 
-    def version(self, version: LiveVersion, beginner: int = 0, ordinal: int = 0) -> None:
+    def version(
+        self, version: LiveVersion, beginner: int = 0, ordinal: int = 0, *, is_root: bool = True
+    ) -> None:
         """All about a version.  The first note names who began it, and as which of its versions."""
         held, is_told = version.frozen, version.content is not None
         self.batch.append(
@@ -108,7 +110,7 @@ class Notebook:
                 version.is_open * OPEN
                 | version.is_untouched * UNTOUCHED
                 | version.is_current * CURRENT
-                | version.is_root * ROOT,
+                | (version.is_root and is_root) * ROOT,
                 version.order,
                 None if held is None else (held.token, held.size, held.mtime_ns),
                 version.floor,
@@ -149,7 +151,3 @@ class Notebook:
     def stored_changes(self, branch: int, number: int) -> None:
         """The changes of a branch up to this number are in a commit."""
         self.batch.append((_STORED, branch, number))
-
-    def mapped(self, place: Place) -> None:
-        """A file was stored to through a mapping."""
-        self.batch.append((_MAPPED, place))

@@ -18,7 +18,7 @@ from pfs.lineage import beside, flows, renamed, written
 from pfs.lineage.facts import Activity, Change, ChangeKind, Ending, Flag, Level, Relation
 from pfs.lineage.live import Actor, External, File, Files, Grip, LiveVersion, Place, Seen
 from pfs.lineage.live_source import LiveSource
-from pfs.lineage.looked import look, newest
+from pfs.lineage.looked import look_through, newest
 from pfs.lineage.outside import Outside
 from pfs.lineage.sealing import Sealing
 from pfs.lineage.tables import Tables
@@ -89,11 +89,18 @@ class Recorder(Sealing):
         if parent is not None and parent.successor is actor and parent.executing:
             self._run(actor, parent)
         if parent is not None and forked:
-            flows.refresh(tables, parent)
-            mark = len(parent.inputs) if upto is None else min(upto, len(parent.inputs))
+            mark = self.forked(parent) if upto is None else min(upto, len(parent.inputs))
             tables.hear(actor, parent, mark, Level.OBSERVED, Flag.FORK)
         tables.flush()
         return actor
+
+    def forked(self, parent: Actor) -> int:
+        """A process has forked: how many inputs it had, for `upto` when the child is met."""
+        tables = self._tables
+        self._refresh(parent)
+        parent.covered = max(parent.covered, len(parent.inputs))
+        tables.flush()
+        return len(parent.inputs)
 
     def describe(self, actor: Actor, activity: Activity) -> None:
         """A better description of the same process image has come."""
@@ -153,6 +160,8 @@ class Recorder(Sealing):
         if writes:
             file.holders[actor] = file.holders.get(actor, 0) + 1
         try:
+            if truncates or creates:
+                self._refresh(actor)
             if creates:
                 if file.version is None:
                     written.make(tables, actor, file)
@@ -161,14 +170,14 @@ class Recorder(Sealing):
             elif executes:
                 self._execute(actor, file)
             elif reads:
-                self._look(grip, actor, Flag.NONE)
+                look_through(tables, grip, actor, Flag.NONE)
         except OSError:
             self.close(grip)
             raise
         if actor.activity.interactive:
             beside.opened(tables, actor, grip)
         if file.is_mapped and reads:
-            actor.mapped.add(grip)
+            self._map(grip, actor)
         if tables.notes.batch:
             tables.flush()
         return grip
@@ -189,17 +198,20 @@ class Recorder(Sealing):
 
     def inherit(self, grip: Grip, actor: Actor) -> None:
         """A handle is open across an exec (or a fork, where that is known): the actor is the new image."""
+        tables = self._tables
         self._hold(grip, actor)
         if grip.reads:
-            self._look(grip, actor, Flag.INHERITED)
-        self._tables.flush()
+            look_through(tables, grip, actor, Flag.INHERITED)
+        tables.flush()
 
     def read(self, grip: Grip, actor: Actor) -> None:
         """Before a READ is answered.  Raises OSError (of freeze)."""
         if grip.seen == grip.file.stamp and grip.reader is actor:
             return
-        self._look(grip, actor, Flag.NONE)
-        self._tables.flush()
+        tables = self._tables
+        self._hold(grip, actor)
+        look_through(tables, grip, actor, Flag.NONE)
+        tables.flush()
 
     def write(
         self,
@@ -217,6 +229,7 @@ class Recorder(Sealing):
             and grip.mark == len(actor.inputs)
             and grip.generation == generation
             and offset >= grip.floor
+            and not actor.hears
         ):
             return
         tables, file = self._tables, grip.file
@@ -224,14 +237,14 @@ class Recorder(Sealing):
         if actor not in grip.holders:
             self._hold(grip, actor)
             if grip.reads:
-                self._look(grip, actor, Flag.INHERITED)
+                look_through(tables, grip, actor, Flag.INHERITED)
         self._refresh(actor)
         version = written.write(tables, actor, file, offset, size_before, flags)
         if actor.activity.interactive:
             beside.wrote(actor, version)
         grip.writer, grip.generation = actor, generation
         grip.written = file.stamp
-        grip.mark = -1 if actor.links or actor.mapped else len(actor.inputs)
+        grip.mark = len(actor.inputs)
         grip.floor = version.floor if version.relation == Relation.APPENDED else 0
         tables.flush()
 
@@ -258,11 +271,10 @@ class Recorder(Sealing):
         file = tables.file(place)
         if not file.is_mapped:
             file.is_mapped = True
-            tables.notes.mapped(place)
             for grip in file.grips:
                 if grip.reads:
                     for holder in grip.holders:
-                        holder.mapped.add(grip)
+                        self._map(grip, holder)
         for actor in list(file.holders) if actors is None else actors:
             self._refresh(actor)
             written.write(tables, actor, file, 0, 1, Flag.MMAP)
@@ -282,9 +294,11 @@ class Recorder(Sealing):
             if actor.grips or actor.mapped:
                 actor.grips.discard(grip)
                 actor.mapped.discard(grip)
+                actor.hears = bool(actor.links or actor.mapped)
         if not file.grips:
-            if file.version is not None and not file.version.is_root and not self._has_name(file):
-                self._tables.dethrone(file.version)
+            file.is_mapped = False
+            if file.version is not None:
+                self._tables.leave_unnamed(file.version)
                 self._tables.flush()
             self._tables.leave_file(file)
 
@@ -315,23 +329,19 @@ class Recorder(Sealing):
         if version is not None:
             if kind == ChangeKind.RENAME:
                 renamed.rename(tables, version, to_path, replaced)
-            elif kind == ChangeKind.REMOVE and not version.is_root:
-                tables.dethrone(version)
+            elif kind == ChangeKind.REMOVE:
+                tables.leave_unnamed(version)
         tables.flush()
 
-    def forget(self, place: Place) -> None:
-        """Pfs itself has set the bytes of a file: what is there now was made by nobody recorded."""
+    def forget(self, place: Place, generation: int) -> None:
+        """The bytes of a file were set by pfs itself: `Files.committed` says what is there now."""
         tables = self._tables
+        self._reach(place.branch, generation)
         file = tables.files.get(place)
-        if file is None:
-            return
-        file.stamp += 1
-        version = file.version
-        if version is not None:
-            tables.finish(version)
-            tables.settle(version)
-            tables.dethrone(version)
-            tables.notes.version(version)
+        if file is not None:
+            file.stamp += 1
+            if file.version is not None:
+                tables.depose(file.version)
         tables.flush()
 
     def outside_read(
@@ -355,10 +365,14 @@ class Recorder(Sealing):
         self._outside.write(actor, path, size, mtime_ns, content)
         self._tables.flush()
 
-    # the steps in common
+    def newest(self, place: Place) -> int:
+        """The version that a file shows now; 0 where it is not known.  Nothing is frozen by this."""
+        file = self._tables.files.get(place)
+        if file is not None and file.version is not None:
+            return file.version.id
+        return self._tables.committed_id(place)
 
-    def _has_name(self, file: File) -> bool:
-        return bool(self._tables.below.path(file.place))
+    # the steps in common
 
     def _reach(self, branch: int, generation: int) -> None:
         generations = self._tables.generations
@@ -367,18 +381,8 @@ class Recorder(Sealing):
 
     def _refresh(self, actor: Actor) -> None:
         """Before an activity writes: what pipes and mapped pages may have told it meanwhile."""
-        if actor.links:
+        if actor.hears:
             flows.refresh(self._tables, actor)
-        for grip in list(actor.mapped):
-            if grip.seen != grip.file.stamp or grip.reader is not actor:
-                self._look(grip, actor, Flag.MMAP)
-
-    def _look(self, grip: Grip, actor: Actor, flags: int) -> None:
-        file = grip.file
-        grip.position = look(self._tables, actor, file, flags)
-        grip.reader, grip.seen = actor, file.stamp
-        if actor.activity.interactive:
-            beside.looked(actor, grip)
 
     def _hold(self, grip: Grip, actor: Actor) -> None:
         if actor in grip.holders:
@@ -388,7 +392,11 @@ class Recorder(Sealing):
         if grip.writes:
             file.holders[actor] = file.holders.get(actor, 0) + 1
         if file.is_mapped and grip.reads:
-            actor.mapped.add(grip)
+            self._map(grip, actor)
+
+    def _map(self, grip: Grip, actor: Actor) -> None:
+        actor.mapped.add(grip)
+        actor.hears = True
 
     def _execute(self, actor: Actor, file: File) -> None:
         source = newest(self._tables, file)

@@ -18,7 +18,7 @@ from pfs.lineage import flows
 from pfs.lineage.facts import OUTSIDE, Activity, Change, Ending, Input, Version
 from pfs.lineage.group import Origin
 from pfs.lineage.live import Actor, Credit, External, LiveVersion, Place
-from pfs.lineage.notes import CURRENT, DESCRIBED, LATE, MULTIPLE, OPEN, PINS, ROOT, UNTOUCHED, Op
+from pfs.lineage.notes import CURRENT, DESCRIBED, FEEDS, LATE, MULTIPLE, OPEN, PINS, ROOT, UNTOUCHED, Op
 from pfs.lineage.tables import Tables
 
 Raw = Sequence[Any]
@@ -35,7 +35,6 @@ class Replay:
         self._wrote: dict[int, set[Any]] = {}  # actor → places, two at most
         self._links: list[Raw] = []
         self._changes: dict[int, dict[int, Change]] = {}
-        self._mapped: set[Place] = set()
         self._actors: dict[int, Actor] = {}  # by number
         self._versions: dict[int, LiveVersion | External] = {}
         self.frozen: dict[
@@ -87,8 +86,6 @@ class Replay:
             waiting = self._changes.get(number, {})
             for one in [one for one in waiting if one <= note[2]]:
                 del waiting[one]
-        elif op == Op.MAPPED:
-            self._mapped.add(Place(*note[1]))
 
     def _read_writers(self, note: Raw) -> None:
         place, path, writers, beginner, ordinal = note[3], note[4], note[8], note[18], note[19]
@@ -110,6 +107,7 @@ class Replay:
         for one in wrote:
             self._tables.wrote_at(actor, Place(*one) if isinstance(one, tuple) else one)
         actor.is_multiple |= bool(bits & MULTIPLE)
+        actor.feeds = bool(bits & FEEDS)
         actor.is_stored, actor.is_late = bool(bits & DESCRIBED), bool(bits & LATE)
         actor.ordinal = max(ordinal, self._ordinals.get(number, 0))
         actor.stored, actor.repo, actor.segment = stored, repo, segment
@@ -169,8 +167,6 @@ class Replay:
         for branch, changes in self._changes.items():
             tables.changes[branch] = deque(sorted(changes.items()))
             tables.number = max([tables.number, *changes])
-        for place in self._mapped & tables.files.keys():
-            tables.files[place].is_mapped = True
 
     def _enter_version(self, version: LiveVersion) -> None:
         tables, place = self._tables, version.place

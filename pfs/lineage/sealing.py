@@ -8,6 +8,7 @@ or its steps, on the loop.  A commit that fails leaves everything live.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from pfs.lineage.evidence import weigh
 from pfs.lineage.facts import Change, Version
@@ -33,9 +34,10 @@ class Sealing:
         """
         tables = self._tables
         numbers = sorted(generations)
-        found: dict[int, LiveVersion] = {}
+        newest: dict[int, LiveVersion | None] = {}
         for number in numbers:
-            found.update(tables.roots.get(branch, {}).get(number, {}))
+            newest.update(tables.roots.get(branch, {}).get(number, {}))
+        found = {file_id: version for file_id, version in newest.items() if version is not None}
         if numbers:
             tables.generations[branch] = max(tables.generations.get(branch, 0), numbers[-1] + 1)
         for version in found.values():
@@ -107,8 +109,10 @@ class Sealing:
         for number in sorted(done):
             left = tables.roots.get(branch, {}).get(number, {})
             while left:
-                for version in list(left.values())[:STEP_FACTS]:
-                    self._let_go(version)
+                for file_id in list(islice(left, STEP_FACTS)):
+                    version = left.pop(file_id)
+                    if version is not None:
+                        self._let_go(version)
                 tables.flush()
                 yield
             tables.roots.get(branch, {}).pop(number, None)
@@ -139,19 +143,26 @@ class Sealing:
         version.origin = rows[fact.id]
         if version.place.branch == branch and version.generation in generations:
             tables.settle(version)
-        if version.is_root:
-            tables.notes.version(version)  # the commit of its own branch is still to come
+        if version.is_root or not self._is_held(version):
+            tables.notes.version(
+                version
+            )  # it stays the newest of its file until a commit of its branch says so
         else:
             tables.store(version, fact)
+
+    def _is_held(self, version: LiveVersion) -> bool:
+        """Whether `Files.committed` answers for a version; not so for files without a name, or left out."""
+        if not version.is_current:
+            return True
+        seen = self._tables.below.committed(version.place)
+        return seen is not None and seen.origin == version.origin
 
     def _let_go(self, version: LiveVersion) -> None:
         """A commit of its generation did not want a version: it was removed, or stays out of commits."""
         tables = self._tables
-        file = tables.files.get(version.place)
         tables.settle(version)
-        if version.is_current and not tables.below.path(version.place) and not (file and file.grips):
-            tables.dethrone(version)
-        elif version.uses:
+        tables.leave_unnamed(version)
+        if version.uses:
             tables.notes.version(version)
 
     def _stored_changes(self, changes: Sequence[Change], branch: int) -> None:

@@ -80,7 +80,7 @@ class Tables(Kept):
     def committed_id(self, place: Place) -> int:
         """The id of what the newest commit has at a place; 0 where it has not."""
         seen = self.below.committed(place)
-        return 0 if seen is None else self._id_of(seen)
+        return 0 if seen is None or (seen.size and not seen.content) else self._id_of(seen)
 
     def _id_of(self, seen: Seen) -> int:
         version = 0
@@ -207,15 +207,18 @@ class Tables(Kept):
         place = version.place
         self.versions[version.id] = version
         old, file.version = file.version, version
-        if old is not None and old.is_current:
-            old.is_current = False
-            self.release(old)
         roots = self.roots.setdefault(place.branch, {}).setdefault(version.generation, {})
         former = roots.get(place.file_id)
         roots[place.file_id] = version
         if former is not None:
             former.is_root = False
             self.release(former)
+        if old is not None:
+            old.is_current = False
+            self.release(old)
+        for one in (old, former if former is not old else None):
+            if one is not None and one.uses:
+                self.notes.version(one)  # that it is not the newest any more
         version.uses += 2
         self.paths.setdefault(version.path, {})[version.id] = version
         file.stamp += 1
@@ -295,6 +298,29 @@ class Tables(Kept):
                 file.version = None
                 self.leave_file(file)
             self.release(version)
+
+    def leave_unnamed(self, version: LiveVersion) -> None:
+        """A version that no commit waits for goes with the last name and the last handle of its file."""
+        if version.is_current and not version.is_root:
+            file = self.files.get(version.place)
+            if (file is None or not file.grips) and not self.below.path(version.place):
+                self.dethrone(version)
+
+    def depose(self, version: LiveVersion) -> None:
+        """Something that nobody recorded made has taken the place of the newest version of a file."""
+        place = version.place
+        self.finish(version)
+        self.dethrone(version)
+        generations = self.roots.setdefault(place.branch, {})
+        current = self.generations.get(place.branch, 0)
+        if version.generation == current:
+            self.settle(version)
+            self.notes.version(version)
+        for roots in generations.values():  # their commit may still come; not so after a crash
+            root = roots.get(place.file_id)
+            if root is not None:
+                self.notes.version(root, is_root=False)
+        generations.setdefault(current, {})[place.file_id] = None
 
     def store(self, version: LiveVersion, fact: Version) -> None:
         """A version is in a segment; where something live depends on it, it stays as one from elsewhere."""

@@ -57,8 +57,9 @@ class Upkeep:
             if tables.versions.get(version.id) is version:
                 version.frozen = tables.below.held(version.place, token, version.size, version.mtime_ns)
         for number in [one for one in tables.roots.get(branch, {}) if one <= generation]:
-            for version in list(tables.roots[branch][number].values()):
-                self._was_committed(version)
+            for root in list(tables.roots[branch][number].values()):
+                if root is not None:
+                    self._was_committed(root)
             del tables.roots[branch][number]
         tables.generations[branch] = max(tables.generations.get(branch, 0), generation + 1)
         tables.flush()
@@ -120,10 +121,6 @@ class Upkeep:
         for changes in list(tables.changes.values()):
             for number, change in list(changes):
                 notes.change(number, change)
-                yield from self._pause()
-        for file in list(tables.files.values()):
-            if file.is_mapped:
-                notes.mapped(file.place)
                 yield from self._pause()
 
     def _write_inputs(self, actor: Actor) -> Iterator[None]:
