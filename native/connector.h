@@ -45,8 +45,8 @@ struct pfs_connector {
     bool heard;      /* our own message came back */
 };
 
-/* 0, or an errno: EPROTONOSUPPORT, EPERM ... as socket(2) and bind(2); EOPNOTSUPP where the kernel is silent, as it
- * is towards other namespaces; ENOMEM.  After 0 the caller closes it. */
+/* 0, or an errno: EPROTONOSUPPORT and EPERM as socket(2) and bind(2) give them, ECONNREFUSED in another network
+ * namespace, EOPNOTSUPP where the kernel is silent, as it is towards other pid and user namespaces; ENOMEM.  After 0 the caller closes it. */
 int pfs_connector_open(struct pfs_connector *connector);
 void pfs_connector_close(struct pfs_connector *connector);
 

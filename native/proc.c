@@ -12,14 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A line of stat has 52 numbers and a name of 16 bytes; status goes on after the lines that are wanted. */
 #define LINE_BYTES_MAX ((size_t)2048)
 #define ARENA_BYTES_FIRST ((size_t)16 << 10)
 #define DIRENTS_BYTES ((size_t)8 << 10)
-/* As often as a process may exec while it is being read. */
-#define TRIES_MAX 3
+/* As often as a process may be caught within an exec, which takes less than a millisecond unless it waits for a disk. */
+#define TRIES_MAX 4
+#define TRY_AGAIN_NS 500000
 
 static const char *const part_names[PFS_PARTS] = {
     "cmdline", "exe", "cwd", "environ", "cgroup", "pid_namespace", "fds", "stable",
@@ -354,6 +356,22 @@ static int read_parts(struct pfs_process *process, int directory)
     return read_descriptors(process, directory);
 }
 
+/* Within an exec the program is the new one, the stack is at 0 or at a first place, and there are no arguments yet;
+ * last of all the stack gets its place.  (setup_arg_pages and load_elf_binary in Linux.) */
+static bool is_of_one_image(const struct pfs_process *process, int directory)
+{
+    char line[LINE_BYTES_MAX];
+    const char *comm_start, *comm_end;
+    struct pfs_stat after;
+    if ((process->failed >> PFS_PART_EXE & 1) != 0) /* hidden from us, or over: nothing to compare */
+        return true;
+    if (read_line(directory, "stat", line) < 0 || !parse_stat(line, &after, &comm_start, &comm_end))
+        return true; /* gone since: what was read stands */
+    if (after.start_stack == 0)
+        return process->stat.start_stack != 0; /* over since */
+    return after.start_stack == process->stat.start_stack && process->cmdline.size != 0;
+}
+
 /* Everything, once; *stable tells whether it is all of one image. */
 static int read_once(struct pfs_process *process, int directory, pid_t tid, bool *stable)
 {
@@ -376,10 +394,7 @@ static int read_once(struct pfs_process *process, int directory, pid_t tid, bool
     error = read_parts(process, directory);
     if (error != 0)
         return error;
-    /* Where it is gone by now, what was read before that stands. */
-    struct pfs_stat after;
-    *stable = read_line(directory, "stat", line) < 0 || !parse_stat(line, &after, &comm_start, &comm_end) ||
-              after.start_stack == process->stat.start_stack || after.start_stack == 0;
+    *stable = is_of_one_image(process, directory);
     return 0;
 }
 
@@ -392,6 +407,8 @@ int pfs_proc_read(pid_t tid, struct pfs_process *process)
     bool stable = false;
     int error = 0;
     for (int tries = 0; tries < TRIES_MAX && !stable && error == 0; tries++) {
+        if (tries > 0)
+            nanosleep(&(struct timespec){.tv_nsec = TRY_AGAIN_NS}, NULL);
         process->arena_used = process->descriptor_count = 0;
         process->pid_namespace = 0;
         process->failed = 0;

@@ -55,7 +55,7 @@ enum pfs_part {
     PFS_PART_CGROUP,
     PFS_PART_PID_NAMESPACE,
     PFS_PART_FDS,
-    PFS_PART_STABLE, /* it went on to exec each time it was read: the parts may be of two images */
+    PFS_PART_STABLE, /* it was within an exec each time it was read: the parts may be of two images */
     PFS_PARTS
 };
 

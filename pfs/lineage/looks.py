@@ -1,8 +1,8 @@
 """What was read of a process at one moment, and whether the process is still the same, and the same image.
 
-A process is told by its id and start time.  That it has gone on to another image by exec shows in the place
-of its stack, which is another one each time; where that is hidden from us, or address randomisation is off, in
-the program and its arguments, if at all.
+A process is told by its id and start time.  That it has gone on to another image by exec shows in the place of
+its stack, which is another one each time; where that is hidden from us, or address randomisation is off, in the
+program and its arguments, if at all.
 """
 
 from __future__ import annotations
