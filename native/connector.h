@@ -4,7 +4,7 @@
  * whoever drains the queue first knows of every process image that can be asking anything of it.  Threads are told
  * of as well: pid is the thread, tgid its process.
  *
- * Where: root anywhere, other users since Linux 6.6; in the first pid, user and network namespaces; CONFIG_PROC_EVENTS.
+ * Where: root anywhere, other users since Linux 6.6; in the first pid and network namespaces; CONFIG_PROC_EVENTS.
  *
  * Everything is subscribed to and the rest dropped here, not by the kernel's filter (Linux 6.6): a message that the
  * filters of all listeners drop counts as "nobody listens", and that ends the messages for everybody (send_msg in
@@ -46,7 +46,7 @@ struct pfs_connector {
 };
 
 /* 0, or an errno: EPROTONOSUPPORT and EPERM as socket(2) and bind(2) give them, ECONNREFUSED in another network
- * namespace, EOPNOTSUPP where the kernel is silent, as it is towards other pid and user namespaces; ENOMEM.  After 0 the caller closes it. */
+ * namespace, EOPNOTSUPP where the kernel is silent, as it is towards other pid namespaces; ENOMEM.  After 0 the caller closes it. */
 int pfs_connector_open(struct pfs_connector *connector);
 void pfs_connector_close(struct pfs_connector *connector);
 
