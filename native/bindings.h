@@ -8,5 +8,6 @@
 /* Adds its functions and types to the module.  0, or -1 with an exception set. */
 int pfs_add_processes(PyObject *module);
 int pfs_add_closure(PyObject *module);
+int pfs_add_fanotify(PyObject *module);
 
 #endif

@@ -161,6 +161,7 @@ static PyMethodDef methods[] = {
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, pfs_add_processes},
     {Py_mod_exec, pfs_add_closure},
+    {Py_mod_exec, pfs_add_fanotify},
     {0, NULL},
 };
 

@@ -1,0 +1,169 @@
+/* Hearing of files on whole file systems; see fanotify.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "fanotify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* Newer than some headers. */
+#ifndef FAN_REPORT_FD_ERROR
+#define FAN_REPORT_FD_ERROR 0x00002000
+#endif
+#ifndef FAN_MARK_EVICTABLE
+#define FAN_MARK_EVICTABLE 0x00000200
+#endif
+
+#define FUSE_MAGIC 0x65735546
+#define NS_PER_SECOND INT64_C(1000000000)
+
+static const uint64_t HEARD = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE | FAN_CLOSE_NOWRITE;
+static const uint64_t NOT_HEARD = FAN_OPEN | FAN_CLOSE_WRITE | FAN_CLOSE_NOWRITE;
+static const char DELETED[] = " (deleted)";
+
+/* O_NOATIME: whoever asks is root. */
+#define EVENT_FLAGS (O_RDONLY | O_LARGEFILE | O_CLOEXEC | O_NOATIME | O_NONBLOCK)
+
+int pfs_outside_open(struct pfs_outside *outside, pid_t own)
+{
+    /* The best first.  Without FD_ERROR a file that can't be opened is passed over in silence. */
+    static const unsigned int more[] = {
+        FAN_REPORT_FD_ERROR | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS,
+        FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS,
+        0,
+    };
+    memset(outside, 0, sizeof *outside);
+    outside->fd = -1;
+    outside->own = own;
+    for (size_t i = 0; outside->fd < 0 && i < sizeof more / sizeof *more; i++)
+        outside->fd = fanotify_init(FAN_CLASS_NOTIF | FAN_NONBLOCK | FAN_CLOEXEC | more[i], EVENT_FLAGS);
+    if (outside->fd < 0)
+        return errno;
+    outside->batch = calloc(PFS_OUTSIDE_BATCH, sizeof *outside->batch);
+    if (outside->batch != NULL)
+        return 0;
+    pfs_outside_close(outside);
+    return ENOMEM;
+}
+
+void pfs_outside_close(struct pfs_outside *outside)
+{
+    pfs_outside_release(outside);
+    if (outside->fd >= 0)
+        close(outside->fd);
+    free(outside->batch);
+    outside->batch = NULL;
+    outside->fd = -1;
+}
+
+/* 0 or an errno.  Something may have been mounted over the directory since the caller looked. */
+static int mark(const struct pfs_outside *outside, int directory)
+{
+    struct statfs found;
+    if (fstatfs(directory, &found) < 0)
+        return errno;
+    if ((unsigned long)found.f_type == FUSE_MAGIC)
+        return EXDEV;
+    return fanotify_mark(outside->fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, HEARD, directory, ".") < 0 ? errno : 0;
+}
+
+int pfs_outside_watch(struct pfs_outside *outside, const char *directory)
+{
+    int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int error = mark(outside, fd);
+    close(fd);
+    return error;
+}
+
+bool pfs_outside_waits(const struct pfs_outside *outside)
+{
+    struct pollfd waiting = {.fd = outside->fd, .events = POLLIN};
+    return poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN) != 0;
+}
+
+/* False: the file can't be named. */
+static bool name_file(struct pfs_outside_event *event)
+{
+    char link[32];
+    struct stat found;
+    if (fstat(event->fd, &found) < 0)
+        return false;
+    event->device = found.st_dev;
+    event->inode = found.st_ino;
+    event->links = found.st_nlink;
+    event->size = found.st_size;
+    event->mtime_ns = found.st_mtim.tv_sec * NS_PER_SECOND + found.st_mtim.tv_nsec;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", event->fd);
+    ssize_t size = readlink(link, event->path, sizeof event->path);
+    if (size <= 0 || size == (ssize_t)sizeof event->path || event->path[0] != '/')
+        return false;
+    event->path_bytes = (size_t)size;
+    const size_t suffix = sizeof DELETED - 1;
+    if (event->links == 0 && event->path_bytes > suffix &&
+        memcmp(event->path + event->path_bytes - suffix, DELETED, suffix) == 0)
+        event->path_bytes -= suffix;
+    return true;
+}
+
+static void take_event(struct pfs_outside *outside, const struct fanotify_event_metadata *told)
+{
+    /* An error other than these is that of a file nobody can read any more. */
+    if ((told->mask & FAN_Q_OVERFLOW) != 0 || told->fd == -EMFILE || told->fd == -ENFILE || told->fd == -ENOMEM)
+        outside->lost = true;
+    if (told->fd < 0)
+        return;
+    struct pfs_outside_event *event = &outside->batch[outside->count];
+    event->mask = told->mask & HEARD;
+    event->pid = told->pid;
+    event->fd = told->fd;
+    if (told->pid != outside->own && told->pid > 0 && name_file(event))
+        outside->count++;
+    else
+        close(told->fd);
+}
+
+bool pfs_outside_take(struct pfs_outside *outside)
+{
+    struct fanotify_event_metadata told[PFS_OUTSIDE_BATCH];
+    if (!pfs_outside_waits(outside))
+        return false;
+    ssize_t size = read(outside->fd, told, sizeof told);
+    if (size < 0) {
+        /* One that could not be opened; the kernel has dropped it. */
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+            outside->lost = true;
+        return true;
+    }
+    const struct fanotify_event_metadata *next = told;
+    for (; FAN_EVENT_OK(next, size); next = FAN_EVENT_NEXT(next, size))
+        take_event(outside, next);
+    return true;
+}
+
+void pfs_outside_ignore(const struct pfs_outside *outside, const struct pfs_outside_event *event)
+{
+    /* Evictable: it keeps no inode in memory.  The mask survives no change of the file.  Another name of it may be one
+     * that counts. */
+    if (event->links > 1)
+        return;
+    fanotify_mark(outside->fd, FAN_MARK_ADD | FAN_MARK_INODE | FAN_MARK_IGNORED_MASK | FAN_MARK_EVICTABLE, NOT_HEARD,
+                  event->fd, NULL);
+}
+
+void pfs_outside_release(struct pfs_outside *outside)
+{
+    for (size_t i = 0; i < outside->count; i++)
+        close(outside->batch[i].fd);
+    outside->count = 0;
+}
