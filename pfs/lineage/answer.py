@@ -38,7 +38,7 @@ class VersionNode(msgspec.Struct, frozen=True, kw_only=True):
 
     repo: its name; "" outside every mount, where `path` is absolute.  content: 64 hex digits; "" for an empty
     file and where `known` is false.  commit: the one that has it; None: only in a working tree, or kept for
-    its lineage alone.  readable: whether its bytes can still be read.  imported: from where, as the import said.
+    its lineage alone.  readable: whether its bytes can still be read.  imported: from where, the import said.
     """
 
     id: str
@@ -55,14 +55,15 @@ class VersionNode(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int = 0  # of its last write
     relation: str = "raw"  # how it came after the one before: raw, created, truncated, in_place, …
     known: bool = True  # False: its bytes were never kept
+    current: bool = False  # it is what its path has today, on its branch
     by: str | None = None  # who imported or committed it, where no process is recorded
 
 
 class ProcessNode(msgspec.Struct, frozen=True, kw_only=True):
     """One process image, from exec to the next exec or its exit.
 
-    parent: who started it, which is no edge and may not be among the processes.  exit: as shells have it, 128 +
-    the signal where one ended it.  reason: why `coverage` is partial.
+    parent: who started it, which is no edge and may not be among the processes.  exit: as shells have it,
+    128 + the signal where one ended it.  reason: why `coverage` is partial.
     """
 
     id: str
@@ -85,7 +86,9 @@ class ProcessNode(msgspec.Struct, frozen=True, kw_only=True):
     command: str = ""  # argv and redirections, quoted as a shell takes it
     interactive: bool = False  # an editor, a shell at a terminal, …
     hidden: bool = False  # argv is another user's: only the program's name is shown
-    started_by: str | None = None  # the program's name of its parent, where known
+    started_by: str | None = (
+        None  # the name of the program that started it, where that was no person at a shell
+    )
 
 
 class JobNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +98,7 @@ class JobNode(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     processes: list[str]
     # added
-    started_by: str | None = None  # the scheduler or program that started it, where that is no shell
+    started_by: str | None = None  # as of a process
     start_ns: int = 0
     end_ns: int | None = None  # of the last that ended; None where one of them may run
 
@@ -170,5 +173,8 @@ def to_json(answer: Answer) -> Json:
 
 
 def from_json(document: Json) -> Answer:
-    """The answer that a document is; fields of a later pfs are skipped.  msgspec.ValidationError if it is none."""
+    """The answer that a document is; fields of a later pfs are skipped.
+
+    msgspec.ValidationError where it is none.
+    """
     return msgspec.convert(document, Answer)

@@ -1,0 +1,273 @@
+"""`pfs lineage`: from a version, a direction and a `Source` to the answer of the contract.
+
+Pure and synchronous; the cost is linear in what the answer holds.  The headline says the weakest of what it
+rests on, so that "complete inside pfs" is never said of what was not seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from pfs.errors import NotFound
+from pfs.lineage.answer import (
+    COMPLETE,
+    SCHEMA,
+    Answer,
+    Coverage,
+    Direction,
+    Edge,
+    Generated,
+    Informed,
+    JobNode,
+    Query,
+    Revised,
+    Used,
+)
+from pfs.lineage.command import program_shown
+from pfs.lineage.facts import (
+    Activity,
+    Flag,
+    Level,
+    Relation,
+    Source,
+    Version,
+    spell_activity,
+    spell_version,
+)
+from pfs.lineage.jobs import Job, Jobs, starts_jobs
+from pfs.lineage.nodes import (
+    Names,
+    may_see,
+    process_node,
+    started_by,
+    text,
+    unknown_activity,
+    version_node,
+)
+from pfs.lineage.walk import Closure, Downstream, Upstream
+
+NOT_RECORDED = "not recorded: nobody saw it being made"
+
+
+def ask(
+    source: Source,
+    names: Names,
+    root: int,
+    *,
+    direction: Direction = "up",
+    depth: int | None = None,
+    level: int = Level.UNOBSERVED,
+    full: bool = False,
+    revision: str = "",
+) -> Answer:
+    """What the version `root` came from ("up"), or what came from it ("down").
+
+    depth: how many jobs (with `full`: processes) away, None: all.  level: the weakest edges to follow.
+    revision: as the asker spelled it, for the answer's query.  NotFound where the version is not recorded.
+    """
+    start = source.version(root)
+    if start is None:
+        raise NotFound(f"{spell_version(root)}: no lineage is recorded of this version")
+    jobs = Jobs(source)
+    walk = Upstream if direction == "up" else Downstream
+    closure = walk(
+        source,
+        level_max=level,
+        depth_max=depth,
+        unit=(lambda activity: activity) if full else (lambda activity: jobs.root(activity) or activity),
+        is_interactive=lambda activity: _stops(jobs.activity(activity)),
+    ).walk(start)
+    query = Query(
+        repo=names.repo(start.repo) if start.repo else "",
+        path=text(start.path),
+        revision=revision,
+        direction=direction,
+        depth=depth,
+        full=full,
+        level=Level(level).name.lower(),
+    )
+    return _Answering(source, names, jobs, closure, direction).answer(query, start)
+
+
+def _stops(activity: Activity | None) -> bool:
+    """Whether what this process knows is not followed into others: interactive shells, sshd, cron."""
+    return activity is not None and starts_jobs(activity)
+
+
+class _Answering:
+    """Puts one answer together."""
+
+    def __init__(
+        self, source: Source, names: Names, jobs: Jobs, closure: Closure, direction: Direction
+    ) -> None:
+        self._source = source
+        self._names = names
+        self._closure = closure
+        self._direction = direction
+        self._activities = {a: jobs.activity(a) or unknown_activity(a) for a in closure.activities}
+        for _, who, _ in closure.generated:  # those a revision names, whom nothing led to
+            self._activities.setdefault(who, jobs.activity(who) or unknown_activity(who))
+        self._jobs = jobs.of(self._activities)
+        self._appended = self._find_appended()
+
+    def answer(self, query: Query, root: Version) -> Answer:
+        """The whole document."""
+        edges = list(self._edges())
+        return Answer(
+            schema=SCHEMA,
+            query=query,
+            root=spell_version(root.id),
+            versions=[version_node(version, self._names) for version in self._closure.versions.values()],
+            processes=[
+                process_node(
+                    activity,
+                    self._source,
+                    self._names,
+                    job=self._jobs[number].name if number in self._jobs else None,
+                    appended=self._appended.get(number, ()),
+                )
+                for number, activity in self._activities.items()
+            ],
+            jobs=[self._job_node(job) for job in self._distinct_jobs()],
+            edges=edges,
+            coverage=self._coverage(edges, root),
+        )
+
+    def _distinct_jobs(self) -> list[Job]:
+        return list({job.name: job for job in self._jobs.values()}.values())
+
+    def _find_appended(self) -> dict[int, list[bytes]]:
+        found: dict[int, list[bytes]] = {}
+        for version in self._closure.versions.values():
+            if version.relation == Relation.APPENDED:
+                for writer in version.writers:
+                    found.setdefault(writer.activity, []).append(version.path)
+        return found
+
+    def _job_node(self, job: Job) -> JobNode:
+        members = [self._activities[member] for member in job.members]
+        endings = [self._source.ending(activity.id) for activity in (*job.stages, *members)]
+        ends = [ending.ended_ns for ending in endings if ending is not None]
+        return JobNode(
+            id=job.name,
+            command=job.command(
+                appended=(path for member in job.members for path in self._appended.get(member, ())),
+                shown=lambda activity: may_see(activity, self._names),
+            ),
+            processes=[spell_activity(member) for member in job.members],
+            started_by=started_by(job.starter),
+            start_ns=min(activity.started_ns for activity in (*job.stages, *members)),
+            end_ns=max(ends) if len(ends) == len(endings) else None,
+        )
+
+    def _edges(self) -> Iterable[Edge]:
+        closure = self._closure
+        for version, previous in closure.revised:
+            yield Revised(version=spell_version(version), of=spell_version(previous))
+        for version, who, flags in closure.generated:
+            level = Level.INFERRED if flags & Flag.OPENER else Level.OBSERVED
+            yield Generated(
+                version=spell_version(version),
+                process=spell_activity(who),
+                level=_level_name(level),
+                flags=_flag_names(flags),
+            )
+        # One process may have met the same thing several times: the strongest way counts.
+        best: dict[tuple[int, bool, int], tuple[int, int]] = {}
+        for who, item, strength in closure.inputs:
+            key = (who, item.informed, item.source)
+            if key not in best or strength < best[key][0]:
+                best[key] = (strength, item.flags)
+        for (who, is_informed, other), (strength, flags) in best.items():
+            process, name, words = spell_activity(who), _level_name(strength), _flag_names(flags)
+            if is_informed:
+                yield Informed(process=process, by=spell_activity(other), level=name, flags=words)
+            else:
+                yield Used(process=process, version=spell_version(other), level=name, flags=words)
+
+    def _coverage(self, edges: Sequence[Edge], root: Version) -> Coverage:
+        levels = Counter(edge.level for edge in edges if not isinstance(edge, Revised))
+        left_out = self._closure.left_out
+        channels = [*self._unobserved_pipes(), *self._unknown_versions()] if self._direction == "up" else []
+        channels += [
+            f"what {self._name(edge.process)} learned from others"
+            for edge in edges
+            if not isinstance(edge, Revised) and edge.level == _level_name(Level.UNOBSERVED)
+        ]
+        partial = sum(1 for activity in self._activities.values() if activity.reason)
+        coverage = Coverage(
+            headline="",
+            inferred_edges=levels["inferred"],
+            unlikely_edges=levels["unlikely"] + left_out.get(Level.UNLIKELY, 0),
+            ambient_edges=levels["ambient"] + left_out.get(Level.AMBIENT, 0),
+            unobserved_channels=list(dict.fromkeys(channels)),
+            content_edges=levels["content"],
+            argument_edges=levels["argument"],
+            partial_processes=partial,
+        )
+        is_raw = self._direction == "up" and not root.writers and not root.imported and not root.previous
+        return msgspec.structs.replace(coverage, headline=_headline(coverage, levels, is_raw=is_raw))
+
+    def _unobserved_pipes(self) -> Iterable[str]:
+        """Pipes that a process read from and whose other end is nobody of whom anything is known."""
+        told = {edge.activity for edge in self._closure.inputs if edge.item.informed}
+        known = {
+            inode
+            for activity in (*self._activities.values(), *(s for j in self._jobs.values() for s in j.stages))
+            for _, inode, may_write in activity.pipes
+            if may_write
+        }
+        for number, activity in self._activities.items():
+            for fd, inode, may_write in activity.pipes:
+                if fd == 0 and not may_write and number not in told and inode not in known:
+                    yield f"pipe into {self._name(spell_activity(number))}"
+            for fd, path, _ in activity.files:
+                if fd == 0 and path.startswith(b"socket:"):
+                    yield f"socket of {self._name(spell_activity(number))}"
+
+    def _unknown_versions(self) -> Iterable[str]:
+        for version in self._closure.missing:
+            yield f"{spell_version(version)}, of which nothing is recorded"
+
+    def _name(self, process: str) -> str:
+        activity = self._activities[int(process[2:], 16)]
+        return f"{program_shown(activity)} (pid {activity.key.pid})"
+
+
+def _headline(coverage: Coverage, levels: Counter[str], *, is_raw: bool) -> str:
+    """The weakest of what an answer rests on, in words."""
+    channels = coverage.unobserved_channels
+    kinds = ", ".join(sorted({_kind_of(channel) for channel in channels}))
+    candidates = [
+        (is_raw, NOT_RECORDED),
+        (levels["ambient"], f"{_count(levels['ambient'], 'ambient edge')} followed"),
+        (levels["unlikely"], f"{_count(levels['unlikely'], 'unlikely edge')} followed"),
+        (len(channels), f"{_count(len(channels), 'unobserved channel')} ({kinds})"),
+        (coverage.argument_edges, _count(coverage.argument_edges, "argument edge")),
+        (coverage.inferred_edges, _count(coverage.inferred_edges, "inferred edge")),
+        (coverage.partial_processes, _count(coverage.partial_processes, "partly described process")),
+        (coverage.content_edges, _count(coverage.content_edges, "content edge")),
+    ]
+    return next((words for number, words in candidates if number), COMPLETE)
+
+
+def _kind_of(channel: str) -> str:
+    word = channel.split(" ", 1)[0]
+    return word if word in ("pipe", "socket") else "unknown"
+
+
+def _count(number: int, noun: str) -> str:
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}es" if noun.endswith("s") else f"{number} {noun}s"
+
+
+def _level_name(level: int) -> str:
+    return Level(level).name.lower()
+
+
+def _flag_names(flags: int) -> tuple[str, ...]:
+    return tuple(flag.name.lower() for flag in Flag(flags) if flag.name)
