@@ -11,14 +11,15 @@ import pwd
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import structlog
 import trio
 
 from pfs import _native
 from pfs.lineage.both import Both
-from pfs.lineage.facts import Activity, Ending
+from pfs.lineage.describe import activity
+from pfs.lineage.facts import Activity
 from pfs.lineage.image import Image
 from pfs.lineage.index import Index, open_index
 from pfs.lineage.journal import Journal
@@ -111,15 +112,7 @@ class Lineage:
             await trio.to_thread.run_sync(self.journal.sync)
 
     def _describe(self, image: Image, parent: Actor | None) -> tuple[Activity, bool]:
-        from pfs.lineage.facts import activity_id
-        raw = image.description
-        made = Activity(id=activity_id(image.key), key=image.key, parent=parent.id if parent else 0, started_ns=image.started_ns,
-            reason=image.reason, host=self._host)
-        if raw is not None:
-            from msgspec.structs import replace
-            made = replace(made, argv=self._redactor.argv(raw.cmdline.split(b"\0")[:-1]), exe=raw.exe, cwd=raw.cwd,
-                environment=self._redactor.environment(raw.environ), uid=raw.uid, user=user_name(raw.uid), session=raw.session, group=raw.group)
-        return made, True
+        return activity(image, parent.id if parent is not None else 0, self._host, user_name, self._redactor)
 
     def close(self) -> None:
         """Index what is waiting, close the journal."""

@@ -212,7 +212,7 @@ class Operations(pyfuse3.Operations):
         parent = self._inodes.node(parent_inode)
         caller = _caller(ctx)
         node = await self._fs.make(parent, name, FileType.REGULAR, mode, caller)
-        info = self._opened(await self._fs.open(node, flags & ~os.O_TRUNC, caller))
+        info = self._opened(await self._fs.open(node, flags & ~os.O_TRUNC, caller, creates=True))
         return info, self._known(node)
 
     @guarded(bytes)

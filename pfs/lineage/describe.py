@@ -8,9 +8,20 @@ name in `Activity.reason`.  Leaves to others: reading /proc (processes) and what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from pfs.lineage.facts import Activity, activity_id
+from pfs.lineage.interactive import manner
+from pfs.lineage.secrets import Redactor
+
+if TYPE_CHECKING:
+    from pfs.lineage.image import Image
+
+STANDARD_ERROR: Final = 2
 
 
 class RawDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,3 +51,74 @@ class RawDescription(msgspec.Struct, frozen=True, kw_only=True):
 def raw_description(found: Mapping[str, object]) -> RawDescription:
     """What `_native.proc_read` returned, checked; msgspec.ValidationError where it is of another form."""
     return msgspec.convert(found, RawDescription)
+
+
+def activity(
+    image: Image,
+    parent: int,
+    host: str,
+    user_of: Callable[[int], str],
+    redactor: Redactor,
+) -> tuple[Activity, bool]:
+    """What may be stored of a process image; and whether what it reads is recorded (indexers: not)."""
+    raw = image.description
+    key = image.key
+    if raw is None:
+        uid = max(0, image.uid)
+        made = Activity(
+            id=activity_id(key),
+            key=key,
+            parent=parent,
+            uid=uid,
+            user=user_of(uid),
+            host=host,
+            started_ns=image.started_ns,
+            reason=image.reason or "not described",
+        )
+        return made, True
+    words = raw.cmdline.split(b"\0")
+    if words[-1] == b"":
+        words.pop()
+    found = manner(raw.exe, words, terminal=raw.tty_nr != 0)
+    made = Activity(
+        id=activity_id(key),
+        key=key,
+        parent=parent,
+        argv=redactor.argv(words),
+        exe=raw.exe.removesuffix(b" (deleted)"),
+        cwd=raw.cwd,
+        environment=redactor.environment(raw.environ),
+        uid=raw.uid,
+        user=user_of(raw.uid),
+        host=host,
+        cgroup=_cgroup(raw.cgroup),
+        pid_namespace=raw.pid_namespace,
+        session=raw.session,
+        group=raw.group,
+        terminal=raw.tty_nr != 0,
+        pipes=tuple(
+            (fd, int(target[6:-1]), flags & os.O_ACCMODE != os.O_RDONLY)
+            for fd, target, flags in raw.fds
+            if target.startswith(b"pipe:[")
+        ),
+        files=tuple(
+            (fd, target, flags & os.O_ACCMODE != os.O_RDONLY)
+            for fd, target, flags in raw.fds
+            if fd <= STANDARD_ERROR and target.startswith(b"/") and not target.startswith(b"/dev/")
+        ),
+        started_ns=image.started_ns,
+        interactive=found.interactive,
+        reason=image.reason or _reason(raw),
+    )
+    return made, found.pins
+
+
+def _reason(raw: RawDescription) -> str:
+    return f"could not read {', '.join(raw.failed)}" if raw.failed else ""
+
+
+def _cgroup(text: bytes) -> bytes:
+    """The path in the unified hierarchy; else the first one there is."""
+    lines = text.split(b"\n")
+    unified = next((line for line in lines if line.startswith(b"0::")), lines[0])
+    return unified.rpartition(b":")[2]

@@ -266,8 +266,8 @@ class Filesystem:
         """Who asks, as lineage knows it; None where nothing is recorded."""
         return None if self.capture is None else await self.capture.actor(tid)
 
-    async def open(self, node: Node, flags: int, caller: Caller) -> int:
-        """Open a file; returns the number of its handle."""
+    async def open(self, node: Node, flags: int, caller: Caller, *, creates: bool = False) -> int:
+        """Open a file, which was made just now where it `creates`; returns the number of its handle."""
         handle = Handle(node, flags, caller)
         actor = None
         if self.capture is not None and not isinstance(node.tree, SpecialTree):
@@ -289,7 +289,7 @@ class Filesystem:
                 if flags & os.O_ACCMODE == os.O_RDWR:
                     tree.mappable[node] = tree.mappable.get(node, 0) + 1
         if actor is not None and self.capture is not None:
-            handle.grip = self.capture.opened(actor, node, flags)
+            handle.grip = self.capture.opened(actor, node, flags, creates=creates)
         handle.own = caller.pid in self.own_threads
         node.tree.open(node)
         return self._keep(handle)
