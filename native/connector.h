@@ -46,7 +46,8 @@ struct pfs_connector {
 };
 
 /* 0, or an errno: EPROTONOSUPPORT and EPERM as socket(2) and bind(2) give them, ECONNREFUSED in another network
- * namespace, EOPNOTSUPP where the kernel is silent, as it is towards other pid namespaces; ENOMEM.  After 0 the caller closes it. */
+ * namespace, EOPNOTSUPP where the kernel is silent, as it is towards other pid namespaces; ENOMEM.  After 0 the
+ * caller closes it. */
 int pfs_connector_open(struct pfs_connector *connector);
 void pfs_connector_close(struct pfs_connector *connector);
 

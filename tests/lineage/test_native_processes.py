@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 CAT = ["cat"]
 
 
-def reference(pid: int) -> dict[str, object]:
+def reference(pid: int) -> dict[str, Any]:
     """The same, slow and obvious."""
     base = Path(f"/proc/{pid}")
     stat = (base / "stat").read_text().rpartition(")")[2].split()
@@ -64,7 +65,7 @@ def reference(pid: int) -> dict[str, object]:
     }
 
 
-def read(pid: int) -> dict[str, object]:
+def read(pid: int) -> dict[str, Any]:
     found = _native.proc_read(pid)
     assert found is not None
     return found
@@ -85,7 +86,6 @@ def test_a_description_is_what_proc_says(tmp_path: Path) -> None:
             assert found["environ"] == b"A=1\0EMPTY=\0NAME=two words\n\0"
             assert found["cwd"] == os.fsencode(tmp_path)
             fds = found["fds"]
-            assert isinstance(fds, list)
             assert [number for number, _, _ in fds] == [0, 1, 2]
             access = [flags & os.O_ACCMODE for _, _, flags in fds]
             assert access == [os.O_RDONLY, os.O_WRONLY, os.O_WRONLY]
@@ -99,7 +99,7 @@ def test_pipes_beyond_the_standard_ones_have_flags_and_other_files_do_not(tmp_pa
     try:
         with running(CAT, pass_fds=[reader, writer, file]) as process:
             answers(process)
-            fds = {number: (target, flags) for number, target, flags in read(process.pid)["fds"]}  # type: ignore[attr-defined]
+            fds = {number: (target, flags) for number, target, flags in read(process.pid)["fds"]}
             assert fds[reader][1] & os.O_ACCMODE == os.O_RDONLY
             assert fds[writer][1] & os.O_ACCMODE == os.O_WRONLY
             assert fds[writer][0] == b"pipe:[%d]" % os.fstat(writer).st_ino
@@ -141,7 +141,6 @@ def test_no_more_descriptors_than_the_limit() -> None:
     with running([sys.executable, "-c", code]) as process:
         line(process)
         fds = read(process.pid)["fds"]
-        assert isinstance(fds, list)
         assert [number for number, _, _ in fds] == list(range(256))
 
 
@@ -165,7 +164,7 @@ def test_a_process_goes_on_without_its_first_thread() -> None:
         for part in ("tgid", "start_ticks", "start_stack", "cmdline", "exe", "environ"):
             assert found[part] == before[part]
         assert found["failed"] == []
-        assert "exe" in read(process.pid)["failed"]  # type: ignore[operator]
+        assert "exe" in read(process.pid)["failed"]
         os.kill(process.pid, signal.SIGKILL)
 
 
@@ -175,7 +174,7 @@ def test_a_process_that_has_ended_is_described_as_far_as_it_is_there() -> None:
         ended(process.pid)
         found = read(process.pid)
         assert (found["tgid"], found["cmdline"]) == (process.pid, b"")
-        assert {"exe", "cwd"} <= set(found["failed"])  # type: ignore[call-overload]
+        assert {"exe", "cwd"} <= set(found["failed"])
         assert found["start_stack"] == 0
 
 
@@ -207,12 +206,12 @@ def test_another_users_process_is_described_as_far_as_we_may() -> None:
         pytest.skip("only root can become somebody else")
     code = f"print(_native.proc_read({os.getpid()}))"
     said = as_nobody(code)
-    assert set(said["failed"]) == {"exe", "cwd", "environ", "pid_namespace", "fds"}  # type: ignore[call-overload]
+    assert set(said["failed"]) == {"exe", "cwd", "environ", "pid_namespace", "fds"}
     assert (said["uid"], said["start_stack"]) == (0, 0)
     assert said["cmdline"] == read(os.getpid())["cmdline"]
 
 
-def as_nobody(code: str) -> dict[str, object]:
+def as_nobody(code: str) -> dict[str, Any]:
     """What code prints, as a Python value, as an ordinary user, from whom the interpreter may be hidden."""
     start = (
         "import os, subprocess\n"
@@ -226,7 +225,7 @@ def as_nobody(code: str) -> dict[str, object]:
         timeout=END_SECONDS,
         check=True,
     )
-    value: dict[str, object] = ast.literal_eval(done.stdout.decode())
+    value: dict[str, Any] = ast.literal_eval(done.stdout.decode())
     return value
 
 
