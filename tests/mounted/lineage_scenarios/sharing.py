@@ -134,7 +134,7 @@ class SqliteManyTimes(Scenario):
     """200 processes with one update each: a chain of 200 versions, each with its own process."""
 
     def _argv(self, number: int) -> list[str]:
-        return ["sqlite3", "count.db", f"UPDATE t SET number = {number}"]
+        return ["sqlite3", "count.db", f"UPDATE t SET number = {number + 1}"]
 
     _make = ("sqlite3", "count.db", "CREATE TABLE t (number INTEGER); INSERT INTO t VALUES (0)")
 
