@@ -7,7 +7,8 @@ rests on, so that "complete inside pfs" is never said of what was not seen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 
@@ -26,10 +27,13 @@ from pfs.lineage.answer import (
     Revised,
     Used,
 )
+from pfs.lineage.closure import downstream, upstream
+from pfs.lineage.closure_walk import Closure, EdgeKind
+from pfs.lineage.closure_walk import Edge as ClosureEdge
 from pfs.lineage.command import program_shown
 from pfs.lineage.facts import (
-    Activity,
     Flag,
+    Input,
     Level,
     Relation,
     Source,
@@ -37,7 +41,8 @@ from pfs.lineage.facts import (
     spell_activity,
     spell_version,
 )
-from pfs.lineage.jobs import Job, Jobs, starts_jobs
+from pfs.lineage.jobs import Job, Jobs
+from pfs.lineage.near import near
 from pfs.lineage.nodes import (
     Names,
     may_see,
@@ -47,7 +52,6 @@ from pfs.lineage.nodes import (
     unknown_activity,
     version_node,
 )
-from pfs.lineage.walk import Closure, Downstream, Upstream
 
 NOT_RECORDED = "not recorded: nobody saw it being made"
 
@@ -65,21 +69,20 @@ def ask(
 ) -> Answer:
     """What the version `root` came from ("up"), or what came from it ("down").
 
-    depth: how many jobs (with `full`: processes) away, None: all.  level: the weakest edges to follow.
-    revision: as the asker spelled it, for the answer's query.  NotFound where the version is not recorded.
+    depth: how many versions away, None: all; those that a job made and used itself count only with `full`.
+    level: the weakest edges to follow.  revision: as the asker spelled it, for the answer's query.
+    NotFound where the version is not recorded.
     """
     start = source.version(root)
     if start is None:
         raise NotFound(f"{spell_version(root)}: no lineage is recorded of this version")
     jobs = Jobs(source)
-    walk = Upstream if direction == "up" else Downstream
-    closure = walk(
-        source,
-        level_max=level,
-        depth_max=depth,
-        unit=(lambda activity: activity) if full else (lambda activity: jobs.root(activity) or activity),
-        is_interactive=lambda activity: _stops(jobs.activity(activity)),
-    ).walk(start)
+    closed = upstream if direction == "up" else downstream
+    if depth is None or full:
+        closure = closed(source, [root], level_max=level, depth=depth)
+    else:
+        step = partial(closed, source, level_max=level, depth=1)
+        closure = near(source, jobs, step, root, depth, down=direction == "down")
     query = Query(
         repo=names.repo(start.repo) if start.repo else "",
         path=text(start.path),
@@ -87,14 +90,9 @@ def ask(
         direction=direction,
         depth=depth,
         full=full,
-        level=Level(level).name.lower(),
+        level=_level_name(level),
     )
     return _Answering(source, names, jobs, closure, direction).answer(query, start)
-
-
-def _stops(activity: Activity | None) -> bool:
-    """Whether what this process knows is not followed into others: interactive shells, sshd, cron."""
-    return activity is not None and starts_jobs(activity)
 
 
 class _Answering:
@@ -107,11 +105,29 @@ class _Answering:
         self._names = names
         self._closure = closure
         self._direction = direction
-        self._activities = {a: jobs.activity(a) or unknown_activity(a) for a in closure.activities}
-        for _, who, _ in closure.generated:  # those a revision names, whom nothing led to
-            self._activities.setdefault(who, jobs.activity(who) or unknown_activity(who))
+        self._versions: dict[int, Version] = {}
+        self._missing: list[int] = []  # versions that facts name and nobody knows
+        for number in closure.versions:
+            version = source.version(number)
+            if version is None:
+                self._missing.append(number)
+            else:
+                self._versions[number] = version
+        self._generated = self._find_generated()
+        numbers = dict.fromkeys([*closure.activities, *(activity for _, activity in self._generated)])
+        self._activities = {a: jobs.activity(a) or unknown_activity(a) for a in numbers}
         self._jobs = jobs.of(self._activities)
         self._appended = self._find_appended()
+
+    def _find_generated(self) -> dict[tuple[int, int], None]:
+        """(version, activity): those of the closure, and who made a version by changing another."""
+        edges = self._closure.edges
+        found = [(edge.target, edge.source) for edge in edges if edge.kind == EdgeKind.GENERATED]
+        if self._direction == "down":
+            later = [edge.target for edge in edges if edge.kind == EdgeKind.REVISED]
+            known = [self._versions[version] for version in later if version in self._versions]
+            found += [(version.id, writer.activity) for version in known for writer in version.writers]
+        return dict.fromkeys(pair for pair in found if pair[0] in self._versions)
 
     def answer(self, query: Query, root: Version) -> Answer:
         """The whole document."""
@@ -120,7 +136,7 @@ class _Answering:
             schema=SCHEMA,
             query=query,
             root=spell_version(root.id),
-            versions=[version_node(version, self._names) for version in self._closure.versions.values()],
+            versions=[version_node(version, self._names) for version in self._versions.values()],
             processes=[
                 process_node(
                     activity,
@@ -141,7 +157,7 @@ class _Answering:
 
     def _find_appended(self) -> dict[int, list[bytes]]:
         found: dict[int, list[bytes]] = {}
-        for version in self._closure.versions.values():
+        for version in self._versions.values():
             if version.relation == Relation.APPENDED:
                 for writer in version.writers:
                     found.setdefault(writer.activity, []).append(version.path)
@@ -163,30 +179,37 @@ class _Answering:
             end_ns=max(ends) if len(ends) == len(endings) else None,
         )
 
-    def _edges(self) -> Iterable[Edge]:
-        closure = self._closure
-        for version, previous in closure.revised:
-            yield Revised(version=spell_version(version), of=spell_version(previous))
-        for version, who, flags in closure.generated:
-            level = Level.INFERRED if flags & Flag.OPENER else Level.OBSERVED
+    def _edges(self) -> Iterator[Edge]:
+        edges = self._closure.edges
+        for edge in edges:
+            if edge.kind == EdgeKind.REVISED and {edge.source, edge.target} <= self._versions.keys():
+                yield Revised(version=spell_version(edge.target), of=spell_version(edge.source))
+        for number, who in self._generated:
+            flags = _flags_of(self._versions[number], who)
             yield Generated(
-                version=spell_version(version),
+                version=spell_version(number),
                 process=spell_activity(who),
-                level=_level_name(level),
+                level=_level_name(Level.INFERRED if flags & Flag.OPENER else Level.OBSERVED),
                 flags=_flag_names(flags),
             )
         # One process may have met the same thing several times: the strongest way counts.
-        best: dict[tuple[int, bool, int], tuple[int, int]] = {}
-        for who, item, strength in closure.inputs:
-            key = (who, item.informed, item.source)
-            if key not in best or strength < best[key][0]:
-                best[key] = (strength, item.flags)
-        for (who, is_informed, other), (strength, flags) in best.items():
-            process, name, words = spell_activity(who), _level_name(strength), _flag_names(flags)
-            if is_informed:
-                yield Informed(process=process, by=spell_activity(other), level=name, flags=words)
-            else:
-                yield Used(process=process, version=spell_version(other), level=name, flags=words)
+        best: dict[tuple[int, int, int], ClosureEdge] = {}
+        for edge in edges:
+            key = (edge.kind, edge.source, edge.target)
+            if edge.kind in (EdgeKind.USED, EdgeKind.INFORMED) and (
+                key not in best or edge.level < best[key].level
+            ):
+                best[key] = edge
+        inputs: dict[int, Sequence[Input]] = {}
+        for edge in best.values():
+            if edge.target not in inputs:
+                inputs[edge.target] = self._source.inputs(edge.target)
+            flags = inputs[edge.target][edge.position].flags
+            process, level, words = spell_activity(edge.target), _level_name(edge.level), _flag_names(flags)
+            if edge.kind == EdgeKind.INFORMED:
+                yield Informed(process=process, by=spell_activity(edge.source), level=level, flags=words)
+            elif edge.source in self._versions:
+                yield Used(process=process, version=spell_version(edge.source), level=level, flags=words)
 
     def _coverage(self, edges: Sequence[Edge], root: Version) -> Coverage:
         levels = Counter(edge.level for edge in edges if not isinstance(edge, Revised))
@@ -213,7 +236,7 @@ class _Answering:
 
     def _unobserved_pipes(self) -> Iterable[str]:
         """Pipes that a process read from and whose other end is nobody of whom anything is known."""
-        told = {edge.activity for edge in self._closure.inputs if edge.item.informed}
+        told = {edge.target for edge in self._closure.edges if edge.kind == EdgeKind.INFORMED}
         known = {
             inode
             for activity in (*self._activities.values(), *(s for j in self._jobs.values() for s in j.stages))
@@ -229,7 +252,7 @@ class _Answering:
                     yield f"socket of {self._name(spell_activity(number))}"
 
     def _unknown_versions(self) -> Iterable[str]:
-        for version in self._closure.missing:
+        for version in self._missing:
             yield f"{spell_version(version)}, of which nothing is recorded"
 
     def _name(self, process: str) -> str:
@@ -263,6 +286,10 @@ def _count(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}es" if noun.endswith("s") else f"{number} {noun}s"
+
+
+def _flags_of(version: Version, activity: int) -> int:
+    return next((writer.flags for writer in version.writers if writer.activity == activity), Flag.NONE)
 
 
 def _level_name(level: int) -> str:

@@ -72,7 +72,7 @@ def unknown_activity(activity: int) -> Activity:
 
 
 def started_by(starter: Activity | None) -> str | None:
-    """The program's name of who started something; None for a person at a shell, which goes without saying."""
+    """The program's name of who started something; None for a person at a shell: that is the usual."""
     if starter is None or (starter.interactive and is_shell(starter)):
         return None
     return program_shown(starter)

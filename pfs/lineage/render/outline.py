@@ -27,18 +27,18 @@ class Row(NamedTuple):
     """One row: its parent's number (-1: none), what it is, and how it hangs there."""
 
     parent: int
-    kind: str  # version, job, process; like, more: `count` that are (not) like the row before
+    kind: str  # version, job, process; like, more: `many` that are (not) like the row before
     id: str = ""
     level: str = "observed"  # the weakest edge between the parent and it
     via: str = ""  # pipe, fork, child, told: how another process told; before: the version before
     is_again: bool = False  # shown above, with all below it
     is_cut: bool = False  # something is below it that is not shown
-    count: int = 0  # of a version: how many edits before it are not shown
+    many: int = 0  # of a version: how many edits before it are not shown
     inline: str = ""  # the process that edited or imported a version
 
 
 class _Folded(NamedTuple):
-    count: int
+    many: int
     kind: str
 
 
@@ -64,7 +64,7 @@ class _Outline:
             parent, level, child = waiting.pop()
             number += 1
             if isinstance(child, _Folded):
-                yield Row(parent, child.kind, count=child.count)
+                yield Row(parent, child.kind, many=child.many)
                 continue
             row, children = self._row(parent, child)
             if children and child.item in shown:
@@ -85,7 +85,7 @@ class _Outline:
             row = Row(parent, "version", item, child.level, child.via)
             if (unit := self._inline_unit(item)) is not None:
                 children, before = self._edited(item)
-                return row._replace(inline=next(iter(self._members(unit))), count=before), children
+                return row._replace(inline=next(iter(self._members(unit))), many=before), children
         return row, self._links.children(item)
 
     def _members(self, unit: UnitKey) -> list[str]:
@@ -163,8 +163,8 @@ class _Outline:
 
         kept = set(sorted(range(len(entries)), key=rank)[:FAN_MAX])
         hidden = [entry for number, entry in enumerate(entries) if number not in kept]
-        count = sum(entry.count if isinstance(entry, _Folded) else 1 for entry in hidden)
-        return [*(entries[number] for number in sorted(kept)), _Folded(count, "more")]
+        many = sum(entry.many if isinstance(entry, _Folded) else 1 for entry in hidden)
+        return [*(entries[number] for number in sorted(kept)), _Folded(many, "more")]
 
     def _without_rounds(self, item: Item, before: Child) -> list[Child | _Folded]:
         """The version before; of a loop that changes one file over and over, the first and their number."""

@@ -149,9 +149,9 @@ class _Text:
     def _head(self, row: Row) -> str:
         """What stands left on a row that is no version."""
         if row.kind == "like":
-            return f"+{row.count} like it"
+            return f"+{row.many} like it"
         if row.kind == "more":
-            return f"and {row.count} more"
+            return f"and {row.many} more"
         command = clipped(self._command(row.id), _COMMAND_WIDTH_MAX)
         via = _VIA.get(row.via, "")
         return f"{via}  {command}" if via else command
@@ -205,8 +205,8 @@ class _Text:
             parts += [f"imported from {visible(version.imported)}", who]
         elif maker is not None:
             parts += [f"written by  {clipped(maker.command, _COMMAND_WIDTH_MAX)}", maker.user]
-        if row.count:
-            parts.append(f"after {row.count} earlier edit{'s' if row.count > 1 else ''}")
+        if row.many:
+            parts.append(f"after {row.many} earlier edit{'s' if row.many > 1 else ''}")
         if not version.readable and version.repo:
             parts.append("bytes gone")
         return [part for part in parts if part]
