@@ -17,6 +17,7 @@ COMMANDS: Final[dict[str, str]] = {
     "init": "Make a repo.",
     "repos": "List the repos.",
     "commit": "Commit what a working tree holds.",
+    "lineage": "What a file was made from, and by whom.",
     "log": "The commits of a branch, newest first.",
     "show": "One commit, or one entry in it.",
     "diff": "What differs between two revisions.",

@@ -33,7 +33,7 @@ Args = dict[str, Any]
 
 READ_THREADS = 8
 _PLACES = ("place", "old", "new")
-_OWNER_ONLY = frozenset({"fsck", "object", "statistics", "umount", "debug"})
+_OWNER_ONLY = frozenset({"content", "fsck", "object", "statistics", "umount", "debug"})
 
 
 def handlers(daemon: Daemon, watch: LoopWatch) -> dict[str, Handler]:
@@ -80,6 +80,7 @@ class Control:
 
     async def ask(self, op: str, peer: Peer, args: Args) -> Json:
         """A question about lineage; what it looks at is frozen and indexed first."""
+        self.admit(peer, op)
         lineage = self._daemon.lineage
         if lineage is None:
             raise UsageError(f"{op}: this daemon records no lineage", hint="mount without --no-capture")

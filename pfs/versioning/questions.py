@@ -7,6 +7,7 @@ of a working tree.  Who may see whose command lines is in the names (pfs.lineage
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,9 @@ from pfs.lineage.answer import to_json
 from pfs.lineage.ask import ask
 from pfs.lineage.facts import NOTHING, Level, Source, Version, raw_version_id
 from pfs.lineage.nodes import Names
-from pfs.objects.entry import FileType
-from pfs.versioning.operations import Args, Context, Json
-from pfs.versioning.read import OpenPlace
+from pfs.objects.entry import Entry, FileType
+from pfs.versioning.operations import CAT_BYTES_MAX, Args, Context, Json
+from pfs.versioning.read import OpenPlace, read_entry
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,29 @@ def lineage(asked: Asked, args: Args) -> Json:
             revision=str(place.spelling.revision or ""),
         )
     )
+
+
+def content(asked: Asked, args: Args) -> Json:
+    """{content, offset, length} → {size, data}: bytes of a version by its content id (64 hex digits).
+
+    NotFound where no recorded version has it; MissingObject where its bytes are kept no more.
+    """
+    try:
+        wanted = bytes.fromhex(args["content"])
+    except ValueError:
+        raise UsageError(f"{args['content']}: not a content id", hint="it has 64 hex digits") from None
+    found = [asked.source.version(version) for version in asked.source.versions_with(wanted)]
+    known = next((version for version in found if version is not None and version.is_known), None)
+    if known is None:
+        raise NotFound(f"{args['content']}: no recorded version has this content")
+    entry = Entry(b"", 0, int(FileType.REGULAR), size=known.size, content=wanted, detail=known.height)
+    offset, length = args.get("offset") or 0, args.get("length")
+    end = known.size if length is None else min(known.size, offset + length)
+    pieces: list[bytes] = []
+    if end - offset > CAT_BYTES_MAX:
+        raise UsageError("that is too much for one answer", hint=f"ask for at most {CAT_BYTES_MAX} bytes")
+    pieces.extend(read_entry(asked.context.readers, entry, offset, end))
+    return {"size": known.size, "data": b64encode(b"".join(pieces)).decode()}
 
 
 def version_at(asked: Asked, place: OpenPlace) -> int | Version:
@@ -99,4 +123,4 @@ class _WithRaw:
         return self._raw if version == self._raw.id else self._source.version(version)
 
 
-QUESTIONS: dict[str, Callable[[Asked, Args], Json]] = {"lineage": lineage}
+QUESTIONS: dict[str, Callable[[Asked, Args], Json]] = {"lineage": lineage, "content": content}

@@ -93,22 +93,24 @@ class CommitFiles:
             word = FileType(entry.type).name.lower()
             raise UsageError(f"{os.fsdecode(path) or '/'}: a {word} has no bytes to read")
         end = entry.size if length is None else min(entry.size, offset + length)
-        return self._pieces(entry, offset, end)
+        return read_entry(self.readers, entry, offset, end)
 
-    def _pieces(self, entry: Entry, offset: int, end: int) -> Iterator[bytes]:
+
+def read_entry(readers: Readers, entry: Entry, offset: int, end: int) -> Iterator[bytes]:
+    """The bytes [offset, end) of a regular file's entry, a chunk at most at a time."""
+    if offset >= end:
+        return
+    for start, row in readers.files.rows(entry.content, entry.detail, entry.size, offset):
+        chunk = readers.store.get(Kind.CHUNK, row.chunk)
+        if len(chunk) != row.length:
+            raise CorruptObject(row.chunk, "a chunk", f"{len(chunk)} bytes where a file has {row.length}")
+        while offset < min(end, start + row.size):
+            within = (offset - start) % row.length
+            piece = chunk[within : within + end - offset]
+            yield piece
+            offset += len(piece)
         if offset >= end:
             return
-        for start, row in self.readers.files.rows(entry.content, entry.detail, entry.size, offset):
-            chunk = self.readers.store.get(Kind.CHUNK, row.chunk)
-            if len(chunk) != row.length:
-                raise CorruptObject(row.chunk, "a chunk", f"{len(chunk)} bytes where a file has {row.length}")
-            while offset < min(end, start + row.size):
-                within = (offset - start) % row.length
-                piece = chunk[within : within + end - offset]
-                yield piece
-                offset += len(piece)
-            if offset >= end:
-                return
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import click
 
 from pfs.cli.invocation import Invocation, takes_json
 from pfs.cli.output import print_json
+from pfs.control.wire import Json
 from pfs.errors import UsageError
 
 # What one request to the daemon brings.
@@ -18,14 +19,21 @@ PIECE_BYTES = 1 << 20
 
 
 @click.command("cat")
-@click.argument("places", nargs=-1, required=True, metavar="PLACE…")
+@click.argument("places", nargs=-1, metavar="PLACE…")
+@click.option("--content", metavar="ID", help="A version by the content id that 'pfs lineage --json' names.")
 @takes_json
 @click.pass_obj
-def command(invocation: Invocation, places: tuple[str, ...]) -> None:
+def command(invocation: Invocation, places: tuple[str, ...], content: str | None) -> None:
     """Write the files at the PLACEs to stdout, one after the other. Needs no mount.
 
     With --json: {"size", "data"} of one file, data in base64.
     """
+    if bool(places) == (content is not None):
+        raise UsageError("say what to write: a PLACE, or --content ID")
+    if content is not None:
+        for piece in _pieces_of(invocation, "content", {"content": content}):
+            sys.stdout.buffer.write(piece)
+        return
     if invocation.as_json:
         if len(places) != 1:
             raise UsageError("--json takes one PLACE")
@@ -45,9 +53,13 @@ def _pieces(invocation: Invocation, place: str) -> Iterator[bytes]:
 
         yield from cat_offline(invocation.store, place, time.time_ns)
         return
+    yield from _pieces_of(invocation, "cat", {"place": place})
+
+
+def _pieces_of(invocation: Invocation, op: str, what: dict[str, Json]) -> Iterator[bytes]:
     offset = 0
     while True:
-        answer = invocation.call("cat", {"place": place, "offset": offset, "length": PIECE_BYTES})
+        answer = invocation.call(op, {**what, "offset": offset, "length": PIECE_BYTES})
         piece = b64decode(answer["data"])
         if not piece:
             return
