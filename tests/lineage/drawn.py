@@ -114,8 +114,8 @@ def facts(draw: st.DrawFn, *, overlap_max: int = 0, whole: bool = False) -> Draw
     source = story.source
     commits = _Commits(source)
     versions = [story.raw(b"raw")]
-    processes = [story.process("first", interactive=draw(st.booleans()))]
-    for _ in range(draw(st.integers(3, 25))):
+    processes = [story.process("first", interactive=draw(st.booleans())), story.process("tool")]
+    for _ in range(draw(st.integers(5, 30))):
         what = draw(
             st.sampled_from(["process", "read", "read", "informs", "write", "write", "raw", "commit"])
         )
@@ -130,7 +130,7 @@ def facts(draw: st.DrawFn, *, overlap_max: int = 0, whole: bool = False) -> Draw
                 story.read(who, version, level)
         elif what == "informs":
             sink = draw(st.sampled_from(processes))
-            upto = draw(st.integers(0, len(source.inputs_by_activity[who])))
+            upto = draw(st.none() | st.integers(0, len(source.inputs_by_activity[who])))
             if sink != who:
                 story.informs(who, sink, level, upto=upto)
         elif what == "write":
