@@ -40,7 +40,8 @@ class Kept:
         self.generations: dict[int, int] = {}  # branch → the current one, as far as was heard
         self.consumers: dict[int, dict[int, int]] = {}  # version → {activity: position in its inputs}
         self.revised: dict[int, dict[int, None]] = {}  # version → those whose `previous` it is
-        self.paths: dict[bytes, dict[int, LiveVersion]] = {}  # path → {id: version}
+        # path → the live version there, where there are several {id: version}
+        self.paths: dict[bytes, LiveVersion | dict[int, LiveVersion]] = {}
         self.changes: dict[int, deque[tuple[int, Change]]] = {}  # branch → numbered, the oldest first
         self.late: dict[int, Actor] = {}  # those that `is_late`
         self.order = 0  # of the version that ended last
@@ -161,13 +162,23 @@ class Kept:
             if not after:
                 del self.revised[version.previous]
 
-    def leave_path(self, version: LiveVersion) -> None:
-        """A version is not at its path."""
+    def enter_path(self, version: LiveVersion) -> None:
+        """A version is at its path."""
         there = self.paths.get(version.path)
-        if there is not None:
+        if there is None:
+            self.paths[version.path] = version
+        elif isinstance(there, LiveVersion):
+            self.paths[version.path] = {there.id: there, version.id: version}
+        else:
+            there[version.id] = version
+
+    def leave_path(self, version: LiveVersion) -> None:
+        """A version is not at its path any more."""
+        there = self.paths.get(version.path)
+        if isinstance(there, dict):
             there.pop(version.id, None)
-            if not there:
-                del self.paths[version.path]
+        if there is version or not there:
+            self.paths.pop(version.path, None)
 
     def _shorten(self, actor: Actor, steps: int) -> int:
         """Cut off inputs that nothing stores; all of an activity that nobody needs.  The steps that took."""

@@ -193,6 +193,7 @@ class LiveVersion:
 
     __slots__ = (
         "base",
+        "began",
         "beside",
         "content",
         "credits",
@@ -202,6 +203,7 @@ class LiveVersion:
         "height",
         "id",
         "is_current",
+        "is_noted",
         "is_open",
         "is_root",
         "is_untouched",
@@ -230,6 +232,8 @@ class LiveVersion:
         self.base = 0  # going back from `previous`, the first that its only writer did not make alone
         self.credits: tuple[Credit, ...] = ()
         self.generation = 0
+        self.began = (0, 0)  # number of the activity that began it, and how many it had begun then
+        self.is_noted = False  # whether the journal knows it
         self.is_open = True  # False: nothing is written to it any more
         self.is_untouched = True  # made or emptied, not written since: who writes first takes it over
         self.is_current = True  # the newest of its file

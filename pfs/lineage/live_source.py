@@ -69,7 +69,8 @@ class LiveSource(Source):
     def versions_at(self, repo: int, path: bytes) -> Sequence[int]:
         """Every live version that was at a path, the oldest first."""
         there = self._tables.paths.get(path, {})
-        return [version.id for version in there.values() if version.place.repo == repo]
+        versions = [there] if isinstance(there, LiveVersion) else there.values()
+        return [version.id for version in versions if version.place.repo == repo]
 
     def versions_with(self, content: bytes) -> Sequence[int]:
         """Every version with this content id, as far as that is known while they are live."""

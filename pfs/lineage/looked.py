@@ -28,7 +28,12 @@ def look(tables: Tables, actor: Actor, file: File, flags: int) -> int:
     if not actor.pins:
         return -1
     version = file.version
-    if version is None or not version.is_open:
+    source: LiveVersion | External | None
+    if version is None:
+        source = tables.committed(file.place) or raw(tables, file)
+        if source.id in actor.own:
+            return -1
+    elif not version.is_open:
         source = tables.base_of(newest(tables, file), actor)
     elif version.only_writer is actor:
         source = tables.base_of(version, actor)

@@ -19,9 +19,9 @@ from pfs.lineage.live import Actor, External, Link, LiveVersion
 class Op(IntEnum):
     """What a note says.  Fields after the op, in order; a place is repo, branch and file id.
 
-    ACTOR: number, activity, parent, bits, ordinal, stored, repo, segment, ending, executing, place, own.
-    VERSION: number, id, place, path, relation, previous, base, [[actor, mark, flags], …], generation, bits,
-    order, frozen, floor, time_ns, beside, content, origin, beginner, ordinal.
+    ACTOR: number, activity, parent, bits, ordinal, covered, stored, repo, segment, ending, executing, first
+    place, own.  VERSION: number, id, place, path, relation, previous, base, [[actor, mark, flags], …],
+    generation, bits, order, frozen, floor, time_ns, beside, content, origin, [who began it, its ordinal].
     """
 
     ACTOR = 1
@@ -80,6 +80,7 @@ class Notebook:
                 | actor.is_late * LATE
                 | actor.feeds * FEEDS,
                 actor.ordinal,
+                actor.covered,
                 actor.stored,
                 actor.repo,
                 actor.segment,
@@ -90,10 +91,9 @@ class Notebook:
             )
         )
 
-    def version(
-        self, version: LiveVersion, beginner: int = 0, ordinal: int = 0, *, is_root: bool = True
-    ) -> None:
-        """All about a version.  The first note names who began it, and as which of its versions."""
+    def version(self, version: LiveVersion, *, is_root: bool = True) -> None:
+        """All about a version."""
+        version.is_noted = True
         held, is_told = version.frozen, version.content is not None
         self.batch.append(
             (
@@ -118,8 +118,7 @@ class Notebook:
                 None if version.beside is None else list(version.beside),
                 (version.content, version.height, version.size, version.mtime_ns) if is_told else None,
                 version.origin,
-                beginner,
-                ordinal,
+                version.began,
             )
         )
 

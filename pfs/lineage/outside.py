@@ -61,16 +61,17 @@ class Outside:
                 version_id(actor.id, actor.ordinal), tables.next_number(), _PLACE, path, relation
             )
             actor.ordinal += 1
+            version.began = (actor.number, actor.ordinal)
             tables.follow(version, before, None if before is None else tables.base_of(before, actor))
             version.is_current = version.is_root = version.is_untouched = False
             tables.versions[version.id] = version
-            tables.paths.setdefault(path, {})[version.id] = version
+            tables.enter_path(version)
             tables.credit(version, actor, Flag.NONE)
         tables.wrote_at(actor, path)
         version.time_ns = tables.now_ns()
         version.contain(content, 0, size, mtime_ns)
         tables.finish(version)
-        tables.notes.version(version, actor.number, actor.ordinal)
+        tables.notes.version(version)
         self.remember(path, version.id, size, mtime_ns)
 
     def remember(self, path: bytes, version: int, size: int, mtime_ns: int) -> None:

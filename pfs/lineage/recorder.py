@@ -282,7 +282,7 @@ class Recorder(Sealing):
 
     def close(self, grip: Grip) -> None:
         """The handle is released."""
-        file = grip.file
+        tables, file = self._tables, grip.file
         file.grips.pop(grip, None)
         for actor in grip.holders:
             if grip.writes:
@@ -295,12 +295,16 @@ class Recorder(Sealing):
                 actor.grips.discard(grip)
                 actor.mapped.discard(grip)
                 actor.hears = bool(actor.links or actor.mapped)
+        version = file.version
+        if version is not None and not version.is_noted:
+            tables.notes.version(version)
         if not file.grips:
             file.is_mapped = False
-            if file.version is not None:
-                self._tables.leave_unnamed(file.version)
-                self._tables.flush()
-            self._tables.leave_file(file)
+            if version is not None:
+                tables.leave_unnamed(version)
+            tables.leave_file(file)
+        if tables.notes.batch:
+            tables.flush()
 
     def change(
         self,
@@ -335,14 +339,15 @@ class Recorder(Sealing):
 
     def forget(self, place: Place, generation: int) -> None:
         """The bytes of a file were set by pfs itself: `Files.committed` says what is there now."""
-        tables = self._tables
         self._reach(place.branch, generation)
-        file = tables.files.get(place)
-        if file is not None:
-            file.stamp += 1
-            if file.version is not None:
-                tables.depose(file.version)
-        tables.flush()
+        self._tables.forget(place)
+        self._tables.flush()
+
+    def forget_branch(self, branch: int, generation: int) -> None:
+        """The same for all files of a branch: it was set to another commit."""
+        self._reach(branch, generation)
+        self._tables.forget_branch(branch)
+        self._tables.flush()
 
     def outside_read(
         self,

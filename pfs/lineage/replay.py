@@ -32,6 +32,7 @@ class Replay:
         self._last: dict[int, Raw] = {}  # number → the last note about an actor, version or external
         self._inputs: dict[int, list[Raw | None]] = {}
         self._ordinals: dict[int, int] = {}
+        self._covered: dict[int, int] = {}
         self._wrote: dict[int, set[Any]] = {}  # actor → places, two at most
         self._links: list[Raw] = []
         self._changes: dict[int, dict[int, Change]] = {}
@@ -72,6 +73,9 @@ class Replay:
             inputs = self._inputs.setdefault(number, [])
             inputs += [None] * (first + len(entries) - len(inputs))
             inputs[first : first + len(entries)] = entries
+            for source, informed, watermark, *_ in entries:
+                if informed:
+                    self._cover(source, watermark)
         elif op == Op.GONE:
             for one in note[1:]:
                 self._last.pop(one, None)
@@ -88,18 +92,22 @@ class Replay:
                 del waiting[one]
 
     def _read_writers(self, note: Raw) -> None:
-        place, path, writers, beginner, ordinal = note[3], note[4], note[8], note[18], note[19]
-        for actor, _, _ in writers:
+        place, path, writers, (beginner, ordinal) = note[3], note[4], note[8], note[18]
+        for actor, mark, _ in writers:
+            self._cover(actor, mark)
             wrote = self._wrote.setdefault(actor, set())
             if len(wrote) < 2:
                 wrote.add(path if place[0] == OUTSIDE else tuple(place))
         if beginner:
             self._ordinals[beginner] = max(self._ordinals.get(beginner, 0), ordinal)
 
+    def _cover(self, number: int, mark: int) -> None:
+        self._covered[number] = max(self._covered.get(number, 0), mark)
+
     # things
 
     def _make_actor(self, number: int, note: Raw) -> Actor:
-        _, _, activity, _, bits, ordinal, stored, repo, segment, ended, _, place, own = note
+        _, _, activity, _, bits, ordinal, covered, stored, repo, segment, ended, _, place, own = note
         actor = Actor(msgspec.convert(activity, Activity), None, number)
         wrote = self._wrote.get(number, set())
         actor.pins = bool(bits & PINS)
@@ -110,6 +118,7 @@ class Replay:
         actor.feeds = bool(bits & FEEDS)
         actor.is_stored, actor.is_late = bool(bits & DESCRIBED), bool(bits & LATE)
         actor.ordinal = max(ordinal, self._ordinals.get(number, 0))
+        actor.covered = max(covered, self._covered.get(number, 0))
         actor.stored, actor.repo, actor.segment = stored, repo, segment
         actor.ended = None if ended is None else msgspec.convert(ended, Ending)
         actor.own = set(own)
@@ -140,7 +149,7 @@ class Replay:
     def _join(self, actor: Actor, note: Raw, entries: Sequence[Raw | None]) -> None:
         """Give an activity its parent and its inputs, up to the first whose source is gone."""
         actor.parent = self._actors.get(note[3])
-        for number, path in note[10]:
+        for number, path in note[11]:
             program = self._versions.get(number)
             if program is not None:
                 actor.executing.append((program, path))
@@ -171,7 +180,7 @@ class Replay:
     def _enter_version(self, version: LiveVersion) -> None:
         tables, place = self._tables, version.place
         tables.versions[version.id] = version
-        tables.paths.setdefault(version.path, {})[version.id] = version
+        tables.enter_path(version)
         tables.order = max(tables.order, version.order)
         if version.previous:
             tables.revised.setdefault(version.previous, {})[version.id] = None
@@ -206,7 +215,6 @@ class Replay:
                 one.mark = min(one.mark, len(one.actor.inputs))
                 one.actor.uses += 1
                 one.actor.outputs[version.id] = version
-                one.actor.covered = max(one.actor.covered, one.mark)
             previous = tables.find(version.previous)
             if previous is not None:
                 tables.follow(version, previous, tables.find(version.base))
@@ -240,7 +248,6 @@ class Replay:
                 actor.before[position] = actor.told.get(one.source, (-1, -1))[0]
                 actor.told[one.source] = (one.watermark, position)
                 teller.tells.setdefault(actor.id, []).append(position)
-                teller.covered = max(teller.covered, one.watermark)
                 teller.uses += 1
                 continue
             source = tables.find(one.source)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from pfs.lineage.facts import OUTSIDE, Change, Flag, Input, Level, Version, Writer, raw_version_id, version_id
 from pfs.lineage.group import Origin
 from pfs.lineage.kept import Kept
 from pfs.lineage.live import Actor, Credit, External, File, Files, LiveVersion, Place, Seen
 from pfs.lineage.notes import Notes
+
+BASES_MAX: Final = 200_000  # files whose committed version is at hand, ~200 bytes each
 
 
 class Tables(Kept):
@@ -28,6 +31,7 @@ class Tables(Kept):
     ) -> None:
         super().__init__(files, notes, now_ns)
         self._resolve = resolve
+        self._bases: dict[Place, External] = {}  # what files without a live version hold, as far as was asked
 
     # files, and versions from elsewhere
 
@@ -44,11 +48,19 @@ class Tables(Kept):
             del self.files[file.place]
 
     def committed(self, place: Place) -> LiveVersion | External | None:
-        """What the newest commit has at a place.  Whoever calls makes use of it at once."""
+        """What a file without a live version holds.  Whoever calls makes use of it at once."""
+        known = self._bases.get(place)
+        if known is not None and known.uses:
+            return known
         seen = self.below.committed(place)
         if seen is None or (seen.size and not seen.content):
             return None
-        return self.external(seen)
+        found = self.external(seen)
+        if isinstance(found, External):
+            if len(self._bases) >= BASES_MAX:
+                self._bases.clear()
+            self._bases[place] = found
+        return found
 
     def external(self, seen: Seen) -> LiveVersion | External:
         """What some commit has.  Whoever calls makes use of it at once."""
@@ -78,7 +90,10 @@ class Tables(Kept):
         return None if seen.origin is None else Origin(*seen.origin)
 
     def committed_id(self, place: Place) -> int:
-        """The id of what the newest commit has at a place; 0 where it has not."""
+        """The id of that; 0 where it is not known."""
+        known = self._bases.get(place)
+        if known is not None and known.uses:
+            return known.id
         seen = self.below.committed(place)
         return 0 if seen is None or (seen.size and not seen.content) else self._id_of(seen)
 
@@ -157,15 +172,18 @@ class Tables(Kept):
         actor: whose it will be; None: made by nobody recorded.
         """
         place, number = file.place, self.next_number()
+        began = (0, 0)
         if actor is None:
             nonce = b"%d %d" % (number, self.now_ns())
             version_number = raw_version_id(place.repo, place.file_id.to_bytes(8, "little"), nonce)
         else:
             version_number = version_id(actor.activity.id, actor.ordinal)
             actor.ordinal += 1
+            began = (actor.number, actor.ordinal)
         version = LiveVersion(version_number, number, place, self.below.path(place), relation)
-        version.generation = self.generations.get(place.branch, 0)
-        self.follow(version, previous, None if previous is None else self.base_of(previous, actor))
+        version.generation, version.began = self.generations.get(place.branch, 0), began
+        if previous is not None:
+            self.follow(version, previous, self.base_of(previous, actor))
         self.enter(version, file)
         return version
 
@@ -205,9 +223,10 @@ class Tables(Kept):
     def enter(self, version: LiveVersion, file: File) -> None:
         """Put a new version into the tables, as the newest one of its file."""
         place = version.place
+        self._bases.pop(place, None)
         self.versions[version.id] = version
         old, file.version = file.version, version
-        roots = self.roots.setdefault(place.branch, {}).setdefault(version.generation, {})
+        roots = self.roots_of(place.branch, version.generation)
         former = roots.get(place.file_id)
         roots[place.file_id] = version
         if former is not None:
@@ -220,8 +239,18 @@ class Tables(Kept):
             if one is not None and one.uses:
                 self.notes.version(one)  # that it is not the newest any more
         version.uses += 2
-        self.paths.setdefault(version.path, {})[version.id] = version
+        self.enter_path(version)
         file.stamp += 1
+
+    def roots_of(self, branch: int, generation: int) -> dict[int, LiveVersion | None]:
+        """By file id, the newest version of a generation; None: what nobody recorded made."""
+        generations = self.roots.get(branch)
+        if generations is None:
+            generations = self.roots[branch] = {}
+        roots = generations.get(generation)
+        if roots is None:
+            roots = generations[generation] = {}
+        return roots
 
     def credit(self, version: LiveVersion, actor: Actor, flags: int) -> Credit:
         """One more activity writes a version, now."""
@@ -271,7 +300,7 @@ class Tables(Kept):
         if path != version.path:
             self.leave_path(version)
             version.path = path
-            self.paths.setdefault(path, {})[version.id] = version
+            self.enter_path(version)
 
     def finish(self, version: LiveVersion) -> None:
         """Nothing is written to a version any more."""
@@ -306,21 +335,38 @@ class Tables(Kept):
             if (file is None or not file.grips) and not self.below.path(version.place):
                 self.dethrone(version)
 
+    def forget(self, place: Place) -> None:
+        """What a file holds was set by nobody recorded."""
+        self._bases.pop(place, None)
+        file = self.files.get(place)
+        if file is not None:
+            file.stamp += 1
+            if file.version is not None:
+                self.depose(file.version)
+
+    def forget_branch(self, branch: int) -> None:
+        """What all files of a branch hold was set anew."""
+        for place in [place for place in self._bases if place.branch == branch]:
+            del self._bases[place]
+        for place in [place for place in self.files if place.branch == branch]:
+            self.forget(place)
+
     def depose(self, version: LiveVersion) -> None:
         """Something that nobody recorded made has taken the place of the newest version of a file."""
         place = version.place
         self.finish(version)
         self.dethrone(version)
-        generations = self.roots.setdefault(place.branch, {})
         current = self.generations.get(place.branch, 0)
         if version.generation == current:
             self.settle(version)
             self.notes.version(version)
-        for roots in generations.values():  # their commit may still come; not so after a crash
+        for roots in self.roots.get(
+            place.branch, {}
+        ).values():  # their commit may still come; not so after a crash
             root = roots.get(place.file_id)
             if root is not None:
                 self.notes.version(root, is_root=False)
-        generations.setdefault(current, {})[place.file_id] = None
+        self.roots_of(place.branch, current)[place.file_id] = None
 
     def store(self, version: LiveVersion, fact: Version) -> None:
         """A version is in a segment; where something live depends on it, it stays as one from elsewhere."""

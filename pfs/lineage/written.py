@@ -17,8 +17,7 @@ def make(tables: Tables, actor: Actor, file: File) -> None:
     """A file was made: empty, its maker's until somebody writes."""
     version = tables.begin_version(actor, file, Relation.CREATED, None)
     version.time_ns = tables.now_ns()
-    tables.credit(version, actor, Flag.NONE)
-    tables.notes.version(version, actor.number, actor.ordinal)
+    tables.credit(version, actor, Flag.NONE)  # noted once it is written or closed
 
 
 def empty(tables: Tables, actor: Actor, file: File) -> None:
@@ -42,7 +41,7 @@ def empty(tables: Tables, actor: Actor, file: File) -> None:
     tables.unless_used(before)
     version.time_ns = tables.now_ns()
     tables.credit(version, actor, Flag.NONE)
-    tables.notes.version(version, actor.number, actor.ordinal)
+    tables.notes.version(version)
 
 
 def write(tables: Tables, actor: Actor, file: File, offset: int, size_before: int, flags: int) -> LiveVersion:
@@ -92,7 +91,7 @@ def _next(tables: Tables, actor: Actor, file: File, offset: int, size_before: in
     version.is_untouched = False
     version.time_ns = tables.now_ns()
     tables.credit(version, actor, flags)
-    tables.notes.version(version, actor.number, actor.ordinal)
+    tables.notes.version(version)
     return version
 
 

@@ -1,8 +1,8 @@
 """Random histories against a model of what went into which bytes (world).
 
-For every version: its ancestors are exactly what its processes had learned before they wrote it, and so nothing
-that went into a byte is missing; no version is its own ancestor; bytes that somebody saw are still there; what
-commits hold and what is live say so together, after crashes too.
+For every version: its ancestors are exactly what its processes had learned before they wrote it, and so
+nothing that went into a byte is missing; no version is its own ancestor; bytes that somebody saw are still
+there; what commits hold and what is live say so together, after crashes too.
 
 PFS_TAINT_VERSIONS sets how many versions are made; PFS_TAINT_SEED where the random histories begin.
 """
@@ -295,10 +295,20 @@ def test_ancestors_are_what_processes_had_learned(seals: bool) -> None:
     """Every version of random histories, with commits or without."""
     made, seed = 0, FIRST_SEED
     while made < VERSIONS // 2:
-        episode = Episode(seed, seals=seals)
-        for _ in range(4):
-            episode.run(EPISODE_STEPS // 4)
-            Checker(episode.world).check()
-        episode.close_all()
-        made += Checker(episode.world).check()
+        try:
+            made += run_episode(seed, seals=seals)
+        except Exception as error:
+            error.add_note(f"PFS_TAINT_SEED={seed}, seals={seals}")
+            raise
         seed += 1
+
+
+def run_episode(seed: int, *, seals: bool) -> int:
+    """One history, checked now and then; how many versions it made."""
+    episode = Episode(seed, seals=seals)
+    for _ in range(4):
+        episode.run(EPISODE_STEPS // 4)
+        Checker(episode.world).check()
+    episode.close_all()
+    Checker(episode.world).check()
+    return len(episode.world.truth)

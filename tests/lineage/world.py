@@ -1,9 +1,9 @@
 """A small world of processes and files in memory, recorded as it goes, and what is true in it.
 
-Truth is kept twice, without a look at the recorder.  By bytes: which processes and raw files went into each byte
-that a file has; nothing of that may be missing.  By processes: a write carries all that its process had learned
-before, a file all that was written to it since it was last empty; nothing more may be there.  Sets of processes and
-raw files are the bits of an int.
+Truth is kept twice, without a look at the recorder.  By bytes: which processes and raw files went into each
+byte that a file has; nothing of that may be missing.  By processes: a write carries all that its process had
+learned before, a file all that was written to it since it was last empty; nothing more may be there.  Sets of
+processes and raw files are the bits of an int.
 """
 
 from __future__ import annotations
@@ -491,8 +491,12 @@ class World:
         self.recorder.replay(notes.read())
         for branch, generation in self.stored_generation.items():
             self.recorder.reopened(branch, generation)
+        for file in self.files.values():
+            if file.maker and not self.recorder.newest(file.place):  # made, and not even closed: nobody's now
+                file.taint, file.maker, file.raw = 0, self.new_bit(), 1 << (self.bit_count - 1)
         for process in self.processes:
             process.actor = self.recorder.begin(process.actor.activity)
+            process.wrote &= process.actor.place is not None  # to have made a file counts once it is closed
             for source in process.sources:
                 assert source.actor.id in process.actor.links
 
