@@ -68,6 +68,7 @@ class WorkingTree(Tree):
         self.broken = ""  # why the branch has turned read-only
         self.freezing = 0  # commits under way: they read what is sealed
         self._orphans: list[Node] = []
+        self.is_deep = False  # some file has so many layers that it should be frozen soon
         self.writers = 0  # handles open for writing
         self.mappable: dict[Node, int] = {}  # inodes with read-write handles: stores through mmap may come
         self.atimes: OrderedDict[int, int] = OrderedDict()
@@ -324,6 +325,7 @@ class WorkingTree(Tree):
         self.journal.start(sealed.number + 1)
         self.generation = Generation(sealed.number + 1)
         self.sealed.append(sealed)
+        self.is_deep = False
         return sealed
 
     def is_dirty(self) -> bool:

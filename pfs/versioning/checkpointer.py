@@ -64,7 +64,7 @@ class Checkpointer:
         if now_ns < self._not_before.get(tree.branch_id, 0):
             return False
         quiet = tree.writers == 0 and now_ns - tree.changed_ns >= QUIET_NS
-        return quiet or now_ns - since_ns >= CONSTANT_CHANGE_NS
+        return quiet or tree.is_deep or now_ns - since_ns >= CONSTANT_CHANGE_NS
 
     async def _take(self, tree: WorkingTree, now_ns: int) -> None:
         self._dirty_since.pop(tree.branch_id, None)

@@ -17,6 +17,7 @@ from pfs.overlay.tree import Tree
 from pfs.overlay.worktree import WorkingTree
 
 TOKEN_BYTES = 8  # of a layer's number
+DEPTH_MAX = 64  # layers of one file, above which a checkpoint makes chunks of them
 
 
 class Kept:
@@ -74,6 +75,8 @@ class LiveFiles:
         kept = Kept(tree, content)
         if kept.held:
             self._kept[place.branch][kept] = None
+        if len(kept.held) > DEPTH_MAX:
+            tree.is_deep = True
         token = kept.held[0].number.to_bytes(TOKEN_BYTES, "little") if kept.held else b""
         return Held(kept, content.size, mtime_ns, token)
 
