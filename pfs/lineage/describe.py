@@ -46,6 +46,8 @@ class RawDescription(msgspec.Struct, frozen=True, kw_only=True):
     # (descriptor, what its link says, open(2) flags): flags of 0-2 and of pipes only, else 0
     fds: tuple[tuple[int, bytes, int], ...] = ()
     failed: tuple[str, ...] = ()  # names of the parts that could not be read
+    # (path, size, mtime_ns, open as standard input) of files beyond the mount that it was given
+    named: tuple[tuple[bytes, int, int, bool], ...] = ()
 
 
 def raw_description(found: Mapping[str, object]) -> RawDescription:

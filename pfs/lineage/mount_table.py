@@ -1,0 +1,101 @@
+"""What is mounted where: which file systems may be listened to, and where nobody of ours may look.
+
+Opening or naming a file of a FUSE file system waits for its daemon, which may be us; a look below an
+automount point mounts it.  Listened to are disks and file systems in memory, but no disks that are files
+(loop, nbd): their blocks may be ours.  Network file systems may hang, and so are left out as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import threading
+from typing import Final, NamedTuple
+
+MOUNTINFO: Final = "/proc/self/mountinfo"
+LISTENED_TO: Final = frozenset(
+    b"bcachefs btrfs exfat ext2 ext3 ext4 f2fs hfsplus iso9660 jfs nilfs2 ntfs3 ramfs reiserfs tmpfs udf"
+    b" vfat xfs zfs".split()
+)
+LOOP_MAJORS: Final = (7, 43)  # loop, nbd
+READ_BYTES: Final = 1 << 16
+
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+
+class MountTable(NamedTuple):
+    """One state of what is mounted."""
+
+    listened_to: tuple[bytes, ...]  # one mount point for each file system
+    untouchable: frozenset[bytes]  # mount points that are not to be looked below
+
+    def is_untouchable(self, path: bytes) -> bool:
+        """Whether a path, taken as it is written, leads to or below such a mount point."""
+        at = path.rstrip(b"/")
+        while at:
+            if at in self.untouchable:
+                return True
+            at = at.rpartition(b"/")[0]
+        return b"/" in self.untouchable
+
+
+def parse(text: bytes) -> MountTable:
+    """A mountinfo file (proc(5)); lines of another shape are passed over."""
+    mounts: dict[bytes, tuple[bytes, bytes]] = {}  # point → device, type; a later mount covers an earlier one
+    for line in text.splitlines():
+        fields, _, rest = line.partition(b" - ")
+        words, kind = fields.split(b" "), rest.split(b" ")[0]
+        if len(words) >= 5 and kind:
+            point = _ESCAPE.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), words[4])
+            mounts.pop(point, None)
+            mounts[point] = (words[2], kind)
+    untouchable = frozenset(point for point, (_, kind) in mounts.items() if is_untouchable(kind))
+    table = MountTable((), untouchable)
+    devices: dict[bytes, bytes] = {}
+    for point, (device, kind) in mounts.items():
+        if _may_listen(point, device, kind) and not table.is_untouchable(point):
+            devices.setdefault(device, point)
+    return MountTable(tuple(devices.values()), untouchable)
+
+
+def is_untouchable(kind: bytes) -> bool:
+    """Whether a type of file system is FUSE, or mounts something when it is looked at."""
+    return kind == b"autofs" or (kind.startswith(b"fuse") and kind != b"fusectl")
+
+
+def _may_listen(point: bytes, device: bytes, kind: bytes) -> bool:
+    """Overlays only at the root: what they stand on elsewhere is not known."""
+    major = device.partition(b":")[0]
+    if kind == b"overlay":
+        return point == b"/"
+    return kind in LISTENED_TO and major.isdigit() and int(major) not in LOOP_MAJORS
+
+
+class Mounts:
+    """What is mounted now.  Shared by threads."""
+
+    def __init__(self, path: str = MOUNTINFO) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._changes = select.poll()
+        self._changes.register(self._fd, select.POLLPRI)
+        self._lock = threading.Lock()
+        self._table = self._read()
+
+    def table(self) -> MountTable:
+        """The present state: the same object as long as nothing changes.  Never blocks for long."""
+        with self._lock:
+            if self._changes.poll(0):
+                self._table = self._read()
+            return self._table
+
+    def _read(self) -> MountTable:
+        parts, offset = [], 0
+        while part := os.pread(self._fd, READ_BYTES, offset):
+            parts.append(part)
+            offset += len(part)
+        return parse(b"".join(parts))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)

@@ -1,0 +1,90 @@
+"""What one process has done with files beyond the mount, kept until it acts or ends.
+
+What a fork opens before its exec are mostly redirections: still open afterwards, so they are the new image's,
+too, and that of each exec that follows.  Everything else belongs to the image that did it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pfs.lineage.image import Image
+from pfs.lineage.tasks import Process
+
+FACTS_MAX: Final = 1_000  # of one process
+OPEN_MAX: Final = 256  # files of one process that are known to be open
+
+FileKey = tuple[int, int]  # device, inode
+
+
+class Fact(NamedTuple):
+    """A file was read, or written and closed."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    key: FileKey
+    is_write: bool = False
+    is_recorded: bool = False  # read: by whom it was written last is known
+
+
+class Done:
+    """One process.  `image` is the one that its facts are of; None where that is not known."""
+
+    __slots__ = ("facts", "handed", "image", "in_exec", "is_asked", "is_fork", "open", "process")
+
+    def __init__(self, process: Process | None, *, is_fork: bool) -> None:
+        self.process = process
+        self.image: Image | None = None
+        self.is_fork = is_fork  # it has not gone on to exec since
+        self.in_exec = False  # it is about to become, or has just become, another image
+        self.is_asked = False  # to be described
+        self.handed = 0  # facts, while it acts
+        self.facts: dict[Fact, bool] = {}  # in order, once each; whether it outlives an exec
+        self.open: dict[FileKey, None] = {}  # read when they were opened, not closed since
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    @property
+    def is_tainted(self) -> bool:
+        """Whether something that is open across execs was written by somebody recorded."""
+        return any(fact.is_recorded and lasts for fact, lasts in self.facts.items())
+
+    def add(self, fact: Fact) -> bool:
+        """Keep a fact; False where there are too many, or it is there."""
+        if len(self.facts) >= FACTS_MAX or fact in self.facts:
+            return False
+        self.facts[fact] = self.is_fork and not fact.is_write
+        return True
+
+    def note_open(self, key: FileKey) -> None:
+        """A file was read when it was opened; its closing says nothing new."""
+        self.open[key] = None
+        if len(self.open) > OPEN_MAX:
+            del self.open[next(iter(self.open))]
+
+    def begin_exec(self) -> None:
+        """What does not outlive an exec is not the next image's."""
+        self.in_exec = True
+        self.is_fork = False
+        self._leave()
+
+    def go_on(self, image: Image | None) -> None:
+        """What comes now is of this image."""
+        self.image = image
+        self.in_exec = self.is_asked = False
+        self.handed = 0
+
+    def give(self) -> list[Fact]:
+        """All facts, for an image that acts; what outlives an exec stays."""
+        facts = list(self.facts)
+        self._leave()
+        return facts
+
+    def reads(self) -> list[Fact]:
+        """What it has read."""
+        return [fact for fact in self.facts if not fact.is_write]
+
+    def _leave(self) -> None:
+        self.facts = {fact: True for fact, lasts in self.facts.items() if lasts}

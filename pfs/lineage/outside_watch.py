@@ -1,0 +1,400 @@
+"""What processes do with files beyond the mount, as the kernel tells it, brought to the recorder.
+
+Events name processes by pid and come in order, but for those of one process about one file, which are merged
+into the first.  One that says "opened and closed after writing" may mean any time until it is taken: the
+write counts before the next process opens the file, or last.  Whoever opens a file that was changed just now
+may read or write it, which is known when it is closed.
+What processes do that are not recorded is kept a while, for when they act; one that reads what a recorded one
+wrote is recorded from then on, though it may never ask us anything: `as` between `cc1` and `ld`.
+Leaves to others which files count and what is mounted.  Owned by the event loop; never blocks.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from msgspec.structs import replace
+
+from pfs.lineage.facts import Activity, Level
+from pfs.lineage.image import Image
+from pfs.lineage.live import Actor
+from pfs.lineage.outside_done import Done, Fact, FileKey
+from pfs.lineage.outside_rules import is_hidden
+from pfs.lineage.processes import Processes
+from pfs.lineage.tasks import Process
+
+OPENED: Final = 0x20  # bits of fanotify(7)
+EXECUTED: Final = 0x1000
+WROTE: Final = 0x8  # closed, having been open for writing
+READ: Final = 0x10  # closed, having been open for reading only
+
+EVENTS_MAX: Final = 1 << 16  # taken at once: the loop waits 10 us for each
+PIDS_MAX: Final = 4_096  # processes of which anything is kept
+KEPT_MAX: Final = 50_000  # facts, 15 MB
+READS_MAX: Final = 4_096  # of one image that acts; a scan of everything says nothing
+WRITTEN_MAX: Final = 10_000  # files that were written lately
+MARKS_OF_TWO: Final = 4  # executed files of two execs: each program and its loader
+TOO_MANY: Final = f"it read more than {READS_MAX} files beyond the mount"
+CLOCK_NS: Final = 10_000_000  # a file may seem changed this much earlier than it was: a tick
+
+Event = tuple[int, int, bytes, int, int, int, int]  # pid, bits, path, size, mtime_ns, device, inode
+
+
+class Source(Protocol):
+    """What `_native.Outside` offers."""
+
+    def drain(self, limit: int, /) -> tuple[Sequence[Event], bool]:
+        """What is queued, and whether some of it was lost."""
+
+
+class Exits(Protocol):
+    """What `ExitsLast` offers."""
+
+    def waiting(self) -> int:
+        """How many exits are held back."""
+
+    def release(self, count: int) -> None:
+        """Let the oldest of them be told."""
+
+
+class Facts(Protocol):
+    """What the recorder takes."""
+
+    def outside_read(
+        self, actor: Actor, path: bytes, size: int, mtime_ns: int, content: bytes = b"", level: int = 0
+    ) -> None:
+        """A file was read."""
+
+    def outside_write(
+        self, actor: Actor, path: bytes, size: int, mtime_ns: int, content: bytes = b""
+    ) -> None:
+        """A file was written and closed."""
+
+    def describe(self, actor: Actor, activity: Activity) -> None:
+        """More is known of who acts."""
+
+
+class Written(NamedTuple):
+    """A file as its last writer has left it."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    is_recorded: bool
+
+    def is_left(self, size: int, mtime_ns: int) -> bool:
+        """Whether it is still so.  Times set to the past (`cp -p`, rsync) are set after the last write."""
+        return size == self.size and mtime_ns <= self.mtime_ns
+
+
+class OutsideWatch:
+    """Hears, keeps and hands over.  `source` None: only what descriptions name is handed over."""
+
+    def __init__(
+        self,
+        source: Source | None,
+        processes: Processes,
+        facts: Facts,
+        leave_out: Callable[[bytes], bool],
+        now_ns: Callable[[], int],
+        exits: Exits | None = None,
+    ) -> None:
+        """exits: the connector of `processes`, where there is one."""
+        self.overflows = 0
+        self.promote: Callable[[Image], Actor | None] | None = None  # have one recorded that never asked
+        self.describe: Callable[[int], None] | None = None  # have a process looked at soon
+        self.learned: Callable[[Fact], None] | None = None  # a file was read of which only this is known
+        self._source = source
+        self._processes = processes
+        self._facts = facts
+        self._leave_out = leave_out
+        self._now_ns = now_ns
+        self._exits = exits
+        self._before_ns = now_ns()  # what is queued now was not, then
+        self._done: OrderedDict[int, Done] = OrderedDict()
+        self._count = 0  # facts in it, or more
+        self._written: OrderedDict[FileKey, Written] = OrderedDict()
+        # while events are taken:
+        self._ahead: dict[int, int] = {}  # pid → files that it is still to execute
+        self._late: dict[FileKey, Event] = {}  # writes that came with their opening
+        self._openers: dict[FileKey, list[int]] = {}
+        self._again: dict[tuple[int, FileKey], None] = {}  # opened before another's write, or after
+
+    def drain(self) -> None:
+        """Take what the kernel has told of processes and files since the last time."""
+        processes, exits = self._processes, self._exits
+        processes.drain()
+        if self._source is None:
+            return
+        now_ns = self._now_ns()
+        waiting = 0 if exits is None else exits.waiting()
+        events, overflowed = self._source.drain(EVENTS_MAX)
+        if events:
+            self._take(events)
+        self._before_ns = now_ns
+        if overflowed:
+            self.overflows += 1
+        if exits is not None and waiting:
+            exits.release(waiting)
+            processes.drain()
+
+    def began(self, image: Image, actor: Actor) -> None:
+        """An image acts: it has what it did before, and what its memory had before it was forked."""
+        raw = image.description
+        if _is_fork(image):
+            for done in reversed(self._before(image)):
+                self._hand_all(actor, done, done.reads())
+        elif raw is not None:
+            for path, size, mtime_ns, is_open in raw.named:
+                self._facts.outside_read(actor, path, size, mtime_ns, level=Level.ARGUMENT)
+                if is_open:
+                    self._facts.outside_read(actor, path, size, mtime_ns)
+        mine, process = self._done.get(image.pid), self._processes.tasks.group(image.pid)
+        if mine is not None and process is not None and process.image is image:
+            self._is_now(mine, image)
+            self._hand_all(actor, mine, mine.give())
+
+    def sweep(self, is_alive: Callable[[int], bool]) -> None:
+        """Forget what has ended, now and then.  `is_alive` is asked where nobody tells of exits."""
+        group = self._processes.tasks.group
+        for pid in list(self._done):
+            process = group(pid)
+            if not is_alive(pid) if process is None else process.ended_ns:
+                del self._done[pid]
+        self._count = sum(map(len, self._done.values()))
+
+    # events
+
+    def _take(self, events: Sequence[Event]) -> None:
+        ahead, late = self._ahead, self._late
+        for event in events:
+            if event[1] & EXECUTED:
+                ahead[event[0]] = ahead.get(event[0], 0) + 1
+        for event in events:
+            pid, bits, _, _, _, device, inode = event
+            key = device, inode
+            before = late.get(key)
+            if before is not None and before[0] != pid:
+                del late[key]
+                self._wrote(before, key)
+            if bits & EXECUTED:
+                self._executed(event, key)
+            if bits & (OPENED | READ):
+                self._opened(event, key)
+            if bits & WROTE and bits & OPENED:
+                late[key] = event
+            elif bits & WROTE:
+                self._wrote(event, key)
+        for key, event in list(late.items()):
+            self._wrote(event, key)
+        for pid, key in self._again:
+            self._read_again(pid, key)
+        for table in (ahead, late, self._openers, self._again):
+            table.clear()
+
+    def _executed(self, event: Event, key: FileKey) -> None:
+        pid, _, path, size, mtime_ns, _, _ = event
+        done = self._of(pid)
+        self._ahead[pid] -= 1
+        if not done.in_exec:
+            done.begin_exec()
+        if not self._leave_out(path):
+            self._keep(done, self._fact(path, size, mtime_ns, key))
+
+    def _opened(self, event: Event, key: FileKey) -> None:
+        pid, bits, path, size, mtime_ns, _, _ = event
+        done, actor = self._who(pid)
+        self._openers.setdefault(key, []).append(pid)
+        if not bits & OPENED:
+            if key in done.open:  # it was read when it was opened
+                del done.open[key]
+                return
+        elif not bits & (READ | WROTE):
+            if not size or self._changes_now(key, size, mtime_ns):
+                self._look_at(pid, done, actor)
+                return
+            done.note_open(key)
+        elif not bits & READ:
+            return
+        fact = self._fact(path, size, mtime_ns, key)
+        if size and (fact.is_recorded or not is_hidden(path)):
+            self._read(done, actor, fact)
+
+    def _changes_now(self, key: FileKey, size: int, mtime_ns: int) -> bool:
+        """Whether somebody is writing a file who has not closed it: its opener, for all we know."""
+        known = self._written.get(key)
+        if known is not None and known.is_left(size, mtime_ns):
+            return False
+        return self._before_ns - CLOCK_NS <= mtime_ns <= self._now_ns() + CLOCK_NS
+
+    def _fact(self, path: bytes, size: int, mtime_ns: int, key: FileKey) -> Fact:
+        """Which version of a file was read.  One that changes while we look was the one before."""
+        known = self._written.get(key)
+        if known is not None and (
+            known.is_left(size, mtime_ns) or mtime_ns >= max(self._before_ns - CLOCK_NS, known.mtime_ns)
+        ):
+            return Fact(known.path, known.size, known.mtime_ns, key, is_recorded=known.is_recorded)
+        return Fact(path, size, mtime_ns, key)
+
+    def _read(self, done: Done, actor: Actor | None, fact: Fact) -> None:
+        if actor is None and fact.is_recorded:
+            actor = self._promoted(done)
+        if actor is None or done.is_fork:
+            self._keep(done, fact)
+        if actor is not None:
+            self._hand(actor, done, fact)
+
+    def _wrote(self, event: Event, key: FileKey) -> None:
+        pid, _, path, size, mtime_ns, _, _ = event
+        done, actor = self._who(pid)
+        done.open.pop(key, None)
+        if not size:
+            self._written.pop(key, None)
+            return
+        image = done.image
+        if actor is None and image is not None and _is_fork(image) and image.forked_from is not None:
+            actor = self._promoted(done)
+        self._written[key] = Written(path, size, mtime_ns, actor is not None)
+        self._written.move_to_end(key)
+        if len(self._written) > WRITTEN_MAX:
+            self._written.popitem(last=False)
+        fact = Fact(path, size, mtime_ns, key, is_write=True)
+        if actor is None:
+            self._keep(done, fact)
+        else:
+            self._hand(actor, done, fact)
+        for other in self._openers.get(key, ()):
+            if other != pid:
+                self._again[other, key] = None
+
+    def _read_again(self, pid: int, key: FileKey) -> None:
+        """A process opened a file before it was written, and may have opened it after that, too."""
+        done, actor = self._who(pid)
+        known = self._written.get(key)
+        if actor is not None and known is not None:
+            self._hand(actor, done, self._fact(known.path, known.size, known.mtime_ns, key))
+
+    # who
+
+    def _who(self, pid: int) -> tuple[Done, Actor | None]:
+        """Who did what is told just now; no actor where that is nobody recorded, or not known yet."""
+        done = self._of(pid)
+        process, ahead = done.process, self._ahead.get(pid, 0)
+        image = None if process is None else process.image
+        if done.in_exec and ahead:
+            done.go_on(None)
+        elif done.in_exec:
+            if process is not None and image is done.image:
+                self._processes.drain()  # now the exec has been heard, or it had failed
+                image = process.image
+            done.go_on(image)
+        elif not ahead:
+            self._is_now(done, image)
+        elif done.image is None and image is not None and image.execs == 0:
+            done.go_on(image)
+        elif image is not done.image:
+            return done, None  # the exec is heard of, and comes after this
+        if done.image is None or done.image.is_own:
+            return done, None
+        actor: Actor | None = done.image.actor  # type: ignore[assignment]
+        if actor is None and done.is_tainted:
+            actor = self._promoted(done)
+        return done, actor
+
+    def _of(self, pid: int) -> Done:
+        tasks = self._processes.tasks
+        process = tasks.group(pid)
+        if process is None and self._processes.has_connector:
+            self._processes.drain()
+            process = tasks.heard(pid)
+        done = self._done.get(pid)
+        if done is None or (done.process is not None and done.process is not process):
+            done = self._done[pid] = Done(process, is_fork=_was_fork(process, self._ahead.get(pid, 0)))
+            if len(self._done) > PIDS_MAX:
+                self._forget_one()
+        done.process = process
+        self._done.move_to_end(pid)
+        return done
+
+    def _is_now(self, done: Done, image: Image | None) -> None:
+        """An image is met: maybe after an exec that no executed file has told of."""
+        if image is done.image and not done.in_exec:
+            return
+        if done.image is not None and not done.in_exec:
+            done.begin_exec()
+        done.go_on(image)
+
+    def _promoted(self, done: Done) -> Actor | None:
+        """Have somebody recorded who never asked us: what it did before is handed over by that (`began`)."""
+        image = done.image
+        return None if self.promote is None or image is None or image.is_own else self.promote(image)
+
+    def _before(self, image: Image) -> list[Done]:
+        """What those did that are not recorded and whose memory it has, the nearest first."""
+        found: list[Done] = []
+        at: Image | None = image
+        while at is not None and _is_fork(at):
+            at = at.parent
+            if at is None or at.actor is not None:
+                break
+            done = self._done.get(at.pid)
+            if done is not None and done.image is at:
+                found.append(done)
+        return found
+
+    def _look_at(self, pid: int, done: Done, actor: Actor | None) -> None:
+        """Who seems to write a file, as one of several at work together, may be a stage of a pipeline."""
+        parent = None if done.process is None else done.process.parent
+        if actor is None and parent is not None and len(parent.children) > 1 and not done.is_asked:
+            done.is_asked = True
+            if self.describe is not None:
+                self.describe(pid)
+
+    # facts
+
+    def _keep(self, done: Done, fact: Fact) -> None:
+        if done.add(fact):
+            self._count += 1
+        while self._count > KEPT_MAX and len(self._done) > 1:
+            self._forget_one()
+
+    def _forget_one(self) -> None:
+        _, done = self._done.popitem(last=False)
+        self._count -= len(done)
+
+    def _hand_all(self, actor: Actor, done: Done, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            self._hand(actor, done, fact)
+
+    def _hand(self, actor: Actor, done: Done, fact: Fact) -> None:
+        if fact.is_write:
+            self._facts.outside_write(actor, fact.path, fact.size, fact.mtime_ns)
+            known = self._written.get(fact.key)
+            if known is not None and known[:3] == fact[:3]:
+                self._written[fact.key] = known._replace(is_recorded=True)
+            return
+        done.handed += 1
+        if done.handed > READS_MAX and not fact.is_recorded:
+            if done.handed == READS_MAX + 1:
+                self._facts.describe(actor, replace(actor.activity, reason=TOO_MANY))
+            return
+        self._facts.outside_read(actor, fact.path, fact.size, fact.mtime_ns)
+        if not fact.is_recorded and self.learned is not None:
+            self.learned(fact)
+
+
+def _is_fork(image: Image) -> bool:
+    """Whether it is what a fork made, as was heard, and no exec since."""
+    return image.execs == 0 and image.since_ns > 0
+
+
+def _was_fork(process: Process | None, ahead: int) -> bool:
+    """Whether a process was still what its fork made when it did the first thing that is told of it."""
+    if process is None:
+        return True
+    image = process.image
+    if not process.forked_ns or image.execs == 0 or not ahead:
+        return process.forked_ns > 0 and image.execs == 0
+    return image.before is None or image.before.execs == 0 or ahead >= MARKS_OF_TWO
