@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+from msgspec.structs import replace
+
 from pfs.lineage.facts import OUTSIDE, Flag, Level, Relation, Version, raw_version_id, version_id
 from pfs.lineage.live import Actor, External, LiveVersion, Place
 from pfs.lineage.tables import Tables
@@ -45,8 +47,10 @@ class Outside:
         if not isinstance(source, LiveVersion) or source.only_writer is not actor:
             tables.use(actor, source, level, Flag.NONE)
 
-    def write(self, actor: Actor, path: bytes, size: int, mtime_ns: int, content: bytes) -> None:
-        """An activity has written a file and closed it."""
+    def write(
+        self, actor: Actor, path: bytes, size: int, mtime_ns: int, content: bytes, is_new: bool
+    ) -> None:
+        """An activity has written a file and closed it; is_new: nothing of what was there before is left."""
         tables = self._tables
         last, _, _ = self.written.get(path, (0, 0, 0))
         before = tables.find(last)
@@ -57,6 +61,8 @@ class Outside:
             actor.covered = max(actor.covered, len(actor.inputs))
         else:
             relation = Relation.CREATED if before is None else Relation.IN_PLACE
+            if before is not None and is_new:
+                relation = Relation.TRUNCATED
             version = LiveVersion(
                 version_id(actor.id, actor.ordinal), tables.next_number(), _PLACE, path, relation
             )
@@ -73,6 +79,14 @@ class Outside:
         tables.finish(version)
         tables.notes.version(version)
         self.remember(path, version.id, size, mtime_ns)
+
+    def contain(self, path: bytes, size: int, mtime_ns: int, content: bytes, height: int) -> None:
+        """The content of a file that was read has become known."""
+        version = raw_version_id(OUTSIDE, path, b"%d %d" % (size, mtime_ns))
+        source = self._tables.externals.get(version)
+        if source is not None:
+            source.version = replace(source.version, content=content, height=height, is_known=True)
+            self._tables.notes.external(source)
 
     def remember(self, path: bytes, version: int, size: int, mtime_ns: int) -> None:
         """The newest version that was written at a path; it stays while its path is remembered."""

@@ -363,11 +363,23 @@ class Recorder(Sealing):
         self._tables.flush()
 
     def outside_write(
-        self, actor: Actor, path: bytes, size: int, mtime_ns: int, content: bytes = b""
+        self,
+        actor: Actor,
+        path: bytes,
+        size: int,
+        mtime_ns: int,
+        content: bytes = b"",
+        *,
+        is_new: bool = False,
     ) -> None:
-        """A file beyond the mount was written and closed."""
+        """A file beyond the mount was written and closed; is_new: nothing is left of what was there before."""
         self._refresh(actor)
-        self._outside.write(actor, path, size, mtime_ns, content)
+        self._outside.write(actor, path, size, mtime_ns, content, is_new)
+        self._tables.flush()
+
+    def outside_content(self, path: bytes, size: int, mtime_ns: int, content: bytes, height: int) -> None:
+        """The content id of a file that was read beyond the mount has been computed."""
+        self._outside.contain(path, size, mtime_ns, content, height)
         self._tables.flush()
 
     def newest(self, place: Place) -> int:
