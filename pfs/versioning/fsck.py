@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from pfs.overlay.worktree import WorkingTree
 from pfs.repo.repo import Repo
 from pfs.repo.repositories import Repositories
 from pfs.store.store import Store
+from pfs.versioning.fsck_lineage import LineageCheck
 from pfs.versioning.whole_tree import check_whole_tree
 
 
@@ -61,6 +62,7 @@ def fsck(store: Store, repositories: Repositories, readers: Readers) -> Report:
             walk.check_commit(repo, commit_id)
         for commit_id in sorted(_shown(repo)):
             walk.check_whole_tree(repo, commit_id)
+    walk.finish()
     return report
 
 
@@ -112,6 +114,14 @@ class _Walk:
     report: Report
     _seen: set[bytes] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self._lineage = LineageCheck(self.store)
+
+    def finish(self) -> None:
+        """Take down how much was looked at."""
+        if self._lineage.segments:
+            self.report.checked["lineage_segments"] = self._lineage.segments
+
     def check_commit(self, repo: Repo, commit_id: bytes) -> None:
         where = f"{repo.name}@{commit_id.hex()[:16]}"
         self.report.checked["commits"] += 1
@@ -124,6 +134,8 @@ class _Walk:
             if parent not in repo.commits:
                 message = f"its parent {parent.hex()[:16]} is not known"
                 self.report.problems.append(Problem("refs", where, message))
+        for segment in commit.lineage:
+            self._say("lineage", where, self._lineage.check_segment(segment))
         self._check_links(where, commit)
         self._check_tree(where, commit)
 
@@ -199,6 +211,7 @@ class _Walk:
         self.report.checked["files"] += 1
         if isinstance(entry.xattrs, bytes):
             self._check_present(where, entry.xattrs)
+        self._say("lineage", where, self._lineage.check_entry(entry))
         if entry.type == FileType.REGULAR and entry.detail:
             self._check_file(where, entry)
         elif entry.content:
@@ -240,6 +253,9 @@ class _Walk:
             return False
         self._seen.add(object_id)
         return True
+
+    def _say(self, kind: str, where: str, messages: Iterable[str]) -> None:
+        self.report.problems.extend(Problem(kind, where, message) for message in messages)
 
     def _problem(self, where: str, error: CorruptObject) -> None:
         self.report.problems.append(Problem(error.kind, where, error.message))
