@@ -13,7 +13,6 @@ from pfs.cli.output import print_json, print_text
 from pfs.control.wire import Json
 
 LEVELS = ("observed", "content", "inferred", "argument", "unobserved", "unlikely", "ambient")
-FORMATS = ("dot", "prov", "openlineage")
 
 
 @click.command("lineage")
@@ -21,7 +20,9 @@ FORMATS = ("dot", "prov", "openlineage")
 @click.option("--down", is_flag=True, help="What was made from it, instead of what it was made from.")
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="At most N steps away.")
 @click.option("--full", is_flag=True, help="Show processes, not jobs.")
-@click.option("--level", type=click.Choice(LEVELS), help="The weakest edges to follow.  [default: unobserved]")
+@click.option(
+    "--level", type=click.Choice(LEVELS), help="The weakest edges to follow.  [default: unobserved]"
+)
 @click.option("--dot", "form", flag_value="dot", help="A graph for Graphviz.")
 @click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="A picture.")
 @click.option("--prov", "form", flag_value="prov", help="W3C PROV-JSON.")
@@ -55,9 +56,10 @@ def command(
     }
     document = invocation.call("lineage", arguments)
     if svg is not None:
-        from pfs.lineage.render.svg import svg_of
+        from pfs.lineage.answer import from_json
+        from pfs.lineage.render.svg import render_svg
 
-        svg.write_text(svg_of(document), encoding="utf-8")
+        svg.write_text(render_svg(from_json(document)), encoding="utf-8")
     elif ro_crate is not None:
         from pfs.lineage.render.ro_crate import metadata
 
@@ -77,9 +79,10 @@ def command(
 
 def _formatted(form: str, document: Json) -> str:
     if form == "dot":
+        from pfs.lineage.answer import from_json
         from pfs.lineage.render.dot import render_dot
 
-        return render_dot(document)
+        return render_dot(from_json(document))
     if form == "prov":
         from pfs.lineage.render.prov import prov_json
 
