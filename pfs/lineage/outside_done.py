@@ -26,6 +26,7 @@ class Fact(NamedTuple):
     key: FileKey
     is_write: bool = False
     is_recorded: bool = False  # read: by whom it was written last is known
+    is_new: bool = False  # written: nothing is left of what was there before
 
 
 class Done:

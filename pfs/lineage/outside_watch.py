@@ -63,12 +63,12 @@ class Facts(Protocol):
     """What the recorder takes."""
 
     def outside_read(
-        self, actor: Actor, path: bytes, size: int, mtime_ns: int, content: bytes = b"", level: int = 0
+        self, actor: Actor, path: bytes, size: int, mtime_ns: int, *, level: int = Level.OBSERVED
     ) -> None:
         """A file was read."""
 
     def outside_write(
-        self, actor: Actor, path: bytes, size: int, mtime_ns: int, content: bytes = b""
+        self, actor: Actor, path: bytes, size: int, mtime_ns: int, *, is_new: bool = False
     ) -> None:
         """A file was written and closed."""
 
@@ -256,11 +256,12 @@ class OutsideWatch:
         image = done.image
         if actor is None and image is not None and _is_fork(image) and image.forked_from is not None:
             actor = self._promoted(done)
+        is_new = self._is_new(key, size, event[1])
         self._written[key] = Written(path, size, mtime_ns, actor is not None)
         self._written.move_to_end(key)
         if len(self._written) > WRITTEN_MAX:
             self._written.popitem(last=False)
-        fact = Fact(path, size, mtime_ns, key, is_write=True)
+        fact = Fact(path, size, mtime_ns, key, is_write=True, is_new=is_new)
         if actor is None:
             self._keep(done, fact)
         else:
@@ -268,6 +269,14 @@ class OutsideWatch:
         for other in self._openers.get(key, ()):
             if other != pid:
                 self._again[other, key] = None
+
+    def _is_new(self, key: FileKey, size: int, bits: int) -> bool:
+        """Whether a file was emptied before it was written: `>`, not `>>`.
+
+        Who opens one for writing and does not empty it counts as a reader, unless all is told at once.
+        """
+        before = self._written.get(key)
+        return before is None or not bits & OPENED or size <= before.size
 
     def _read_again(self, pid: int, key: FileKey) -> None:
         """A process opened a file before it was written, and may have opened it after that, too."""
@@ -370,7 +379,8 @@ class OutsideWatch:
 
     def _hand(self, actor: Actor, done: Done, fact: Fact) -> None:
         if fact.is_write:
-            self._facts.outside_write(actor, fact.path, fact.size, fact.mtime_ns)
+            path, size, mtime_ns, *_ = fact
+            self._facts.outside_write(actor, path, size, mtime_ns, is_new=fact.is_new)
             known = self._written.get(fact.key)
             if known is not None and known[:3] == fact[:3]:
                 self._written[fact.key] = known._replace(is_recorded=True)

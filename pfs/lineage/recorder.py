@@ -372,7 +372,7 @@ class Recorder(Sealing):
         *,
         is_new: bool = False,
     ) -> None:
-        """A file beyond the mount was written and closed; is_new: nothing is left of what was there before."""
+        """A file beyond the mount was written and closed; is_new: nothing is left of what was there."""
         self._refresh(actor)
         self._outside.write(actor, path, size, mtime_ns, content, is_new)
         self._tables.flush()

@@ -20,6 +20,7 @@ from pfs.lineage.describe import RawDescription
 from pfs.lineage.facts import Activity, ChangeKind, Ending, Flag
 from pfs.lineage.live import Actor, Grip
 from pfs.lineage.image import Image
+from pfs.lineage.outside_watch import OutsideWatch
 from pfs.lineage.processes import Processes
 from pfs.lineage.recorder import Recorder
 from pfs.objects.entry import FileType
@@ -59,6 +60,7 @@ class Capture:
         self.processes = processes
         self.files = files
         self.mapped: MappedFlush | None = None
+        self.outside: OutsideWatch | None = None  # where files beyond the mount are recorded
         self.knows_callers = False  # whether READ and WRITE say who makes them
         self._describe = describe
         self._prefix = mount_point
@@ -79,21 +81,28 @@ class Capture:
 
     # who
 
+    def drain(self) -> None:
+        """Take what the kernel has told of processes, and of what they did beyond the mount."""
+        if self.outside is None:
+            self.processes.drain()
+        else:
+            self.outside.drain()
+
     def find(self, tid: int) -> Actor | None:
         """The actor of a thread whose process image is surely known; None where it has to be looked at first."""
-        self.processes.drain()
+        self.drain()
         image = self.processes.find(tid)
-        return None if image is None or image.is_own else self._actor_of(image)
+        return None if image is None or image.is_own else self.actor_of(image)
 
     async def actor(self, tid: int) -> Actor | None:
         """`find`, and where that is not enough a look at /proc; None for the daemon itself."""
         if tid in self._own_threads:
             return None
-        self.processes.drain()
+        self.drain()
         image = self.processes.find(tid)
         if image is None:
             image = await self._look(tid)
-        return None if image.is_own else self._actor_of(image)
+        return None if image.is_own else self.actor_of(image)
 
     async def _look(self, tid: int) -> Image:
         """Whose thread it is, found in /proc while it waits for us."""
@@ -108,7 +117,7 @@ class Capture:
         if image.actor is None and not image.is_own and raw is not None:
             self._pipes.note(image, raw)
             for other in await self._pipes.trace(image):
-                self._connect(other, self._actor_of(other))
+                self._connect(other, self.actor_of(other))
         return image
 
     async def _read(self, pid: int) -> RawDescription | None:
@@ -123,7 +132,8 @@ class Capture:
                 )
         return None
 
-    def _actor_of(self, image: Image) -> Actor:
+    def actor_of(self, image: Image) -> Actor:
+        """The actor of an image that was adopted; it begins now if it has not yet."""
         known: Actor | None = image.actor  # type: ignore[assignment]
         return known if known is not None else self._begin(image)
 
@@ -142,6 +152,8 @@ class Capture:
             if grip in self._paths:
                 self.recorder.inherit(grip, actor)
         self._connect(image, actor)
+        if self.outside is not None:
+            self.outside.began(image, actor)
         return actor
 
     def _inherit(self, actor: Actor, parent: Actor | None, raw: RawDescription) -> None:
@@ -159,9 +171,9 @@ class Capture:
         """Join an image to those at the other ends of its pipes."""
         sources, sinks = self._pipes.peers(image)
         for other in sources:
-            self.recorder.connect(self._actor_of(other), actor)
+            self.recorder.connect(self.actor_of(other), actor)
         for other in sinks:
-            self.recorder.connect(actor, self._actor_of(other))
+            self.recorder.connect(actor, self.actor_of(other))
 
     async def describe_executed(self) -> None:
         """Read the command lines of stages that may never ask us anything, as long as they are there."""
@@ -171,7 +183,21 @@ class Capture:
                 image = self.processes.describe(pid, raw)
                 if image is not None and raw is not None:
                     self._pipes.note(image, raw)
-                    self._connect(image, self._actor_of(image))
+                    self._connect(image, self.actor_of(image))
+
+    async def describe_late(self, pid: int) -> None:
+        """Read what one runs that may never ask us anything: one in a pipeline, or recorded all the same."""
+        raw = await self._read(pid)
+        image = self.processes.describe(pid, raw)
+        if image is None or raw is None:
+            return
+        self._pipes.note(image, raw)
+        known: Actor | None = image.actor  # type: ignore[assignment]
+        if known is not None:
+            image.reason = ""
+            self.recorder.describe(known, self._describe(image, _actor_above(image))[0])
+        if known is not None or self._pipes.holds(image):
+            self._connect(image, self.actor_of(image))
 
     # endings
 

@@ -1,0 +1,174 @@
+"""What runs beside the requests for files beyond the mount: listening, describing, hashing, new mounts.
+
+Each request drains what is queued itself; here it is drained soon after it came, because a process that never
+asks us anything can be described only while it lives.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final, Protocol
+
+import structlog
+import trio
+
+from pfs.lineage.image import Image
+from pfs.lineage.live import Actor
+from pfs.lineage.mount_table import Mounts, MountTable
+from pfs.lineage.outside_done import Fact
+from pfs.lineage.outside_watch import OutsideWatch
+from pfs.lineage.outside_words import DescribeFiles
+from pfs.vfs.capture import Capture
+from pfs.vfs.outside_content import content_of
+
+PAUSE_SECONDS: Final = 0.002  # between two drains, of a machine where files are opened all the time
+IDLE_SECONDS: Final = 0.05  # the connector is drained at least so often: its buffer never fills
+LOOK_SECONDS: Final = 1.0  # between two looks at what is mounted and which processes have ended
+DESCRIBERS: Final = 2
+DESCRIBED_MAX: Final = 1_000  # processes waiting to be described
+HASHED_MAX: Final = 1_000  # files waiting to be hashed
+HASH_BYTES_MAX: Final = 64 * 1024 * 1024  # of one file
+SEEN_MAX: Final = 10_000  # files that need not be hashed again
+NEVER_ASKED: Final = "it never asked for anything and was not looked at in time"
+
+_log = structlog.get_logger("outside")
+
+
+class Listener(Protocol):
+    """What `_native.Outside` offers beside `drain`."""
+
+    def fileno(self) -> int:
+        """Readable when there is something to drain."""
+
+    def watch(self, path: bytes, /) -> None:
+        """Listen to one more file system.  Raises OSError."""
+
+
+class OutsideFiles:
+    """The tasks.  Owned by the event loop."""
+
+    def __init__(
+        self,
+        capture: Capture,
+        watch: OutsideWatch,
+        listener: Listener | None,
+        mounts: Mounts,
+        given: DescribeFiles,
+        leave_out: Callable[[bytes], bool],
+    ) -> None:
+        self._capture = capture
+        self._watch = watch
+        self._listener = listener
+        self._mounts = mounts
+        self._given = given
+        self._leave_out = leave_out
+        self._table: MountTable | None = None
+        self._to_describe, self._described = trio.open_memory_channel[int](DESCRIBED_MAX)
+        self._to_hash, self._hashed = trio.open_memory_channel[Fact](HASHED_MAX)
+        self._seen: OrderedDict[Fact, None] = OrderedDict()
+        watch.promote = self._promote
+        watch.describe = self._ask_for
+        watch.learned = self._learned
+        capture.outside = watch
+
+    def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
+        """What runs beside the requests."""
+        return [self._listen, self._look_around, self._describe, self._hash]
+
+    async def _listen(self) -> None:
+        while True:
+            if self._listener is None:
+                await trio.sleep(IDLE_SECONDS)
+            else:
+                await trio.sleep(PAUSE_SECONDS)
+                with trio.move_on_after(IDLE_SECONDS):
+                    await trio.lowlevel.wait_readable(self._listener.fileno())
+            self._watch.drain()
+
+    async def _look_around(self) -> None:
+        """Listen to what is mounted meanwhile; forget who has ended."""
+        while True:
+            table = self._mounts.table()
+            if self._listener is not None and table is not self._table:
+                listen = partial(self._listen_to, self._listener)
+                self._given.told_devices = await trio.to_thread.run_sync(listen, table)
+                self._table = table
+            self._watch.sweep(is_alive)
+            await trio.sleep(LOOK_SECONDS)
+
+    def _listen_to(self, listener: Listener, table: MountTable) -> frozenset[int]:
+        """The devices that are listened to.  In a thread: looking up a mount point may wait for a disk."""
+        devices: set[int] = set()
+        for point in mount_points(table, self._leave_out):
+            try:
+                listener.watch(point)
+                devices.add(os.stat(point).st_dev)
+            except OSError as error:
+                _log.info("not listened to", path=os.fsdecode(point), why=error.strerror)
+        return frozenset(devices)
+
+    # those who never ask
+
+    def _promote(self, image: Image) -> Actor | None:
+        """Have an image recorded, though nothing is known of what it runs; that is read as soon as may be."""
+        processes = self._capture.processes
+        process = processes.tasks.group(image.pid)
+        if process is None or process.image is not image:
+            return None
+        if not image.is_adopted and processes.adopt(image.pid, None, NEVER_ASKED) is not image:
+            return None
+        self._ask_for(image.pid)
+        return self._capture.actor_of(image)
+
+    def _ask_for(self, pid: int) -> None:
+        with suppress(trio.WouldBlock):
+            self._to_describe.send_nowait(pid)
+
+    async def _describe(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(DESCRIBERS):
+                nursery.start_soon(self._describe_some)
+
+    async def _describe_some(self) -> None:
+        async for pid in self._described:
+            await self._capture.describe_late(pid)
+
+    # content
+
+    def _learned(self, fact: Fact) -> None:
+        """A file was read whose content id is not known."""
+        if fact.size > HASH_BYTES_MAX or fact in self._seen:
+            return
+        with suppress(trio.WouldBlock):
+            self._to_hash.send_nowait(fact)
+            self._seen[fact] = None
+            if len(self._seen) > SEEN_MAX:
+                self._seen.popitem(last=False)
+
+    async def _hash(self) -> None:
+        async for fact in self._hashed:
+            if self._mounts.table().is_untouchable(fact.path):
+                continue  # as it is named in another mount namespace
+            found = await trio.to_thread.run_sync(content_of, fact)
+            if found is not None:
+                self._capture.recorder.outside_content(fact.path, fact.size, fact.mtime_ns, *found[:2])
+
+
+def mount_points(table: MountTable, leave_out: Callable[[bytes], bool]) -> list[bytes]:
+    """Where file systems are mounted that may hold data."""
+    return [point for point in table.listened_to if not leave_out(point.rstrip(b"/") + b"/")]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of this id; without a look at /proc."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
