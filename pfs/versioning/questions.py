@@ -12,11 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import to_builtins
+
 from pfs.errors import NotFound, UsageError
+from pfs.lineage import questions
 from pfs.lineage.answer import to_json
 from pfs.lineage.ask import ask
 from pfs.lineage.facts import NOTHING, Level, Source, Version, raw_version_id
 from pfs.lineage.nodes import Names
+from pfs.lineage.why import why as find_causes
+from pfs.namespace.when import parse_when
 from pfs.objects.entry import Entry, FileType
 from pfs.versioning.operations import CAT_BYTES_MAX, Args, Context, Json
 from pfs.versioning.read import OpenPlace, read_entry
@@ -47,6 +52,62 @@ def lineage(asked: Asked, args: Args) -> Json:
             revision=str(place.spelling.revision or ""),
         )
     )
+
+
+def who(asked: Asked, args: Args) -> Json:
+    """{place} → all that happened to a name (pfs.lineage.replies.WhoReply)."""
+    place = asked.context.open(args["place"])
+    return to_builtins(questions.who(asked.source, asked.names, place.resolution.repo.repo_id, place.path))
+
+
+def blame(asked: Asked, args: Args) -> Json:
+    """{place} → the last writer of each entry of a directory (pfs.lineage.replies.BlameReply)."""
+    place = asked.context.open(args["place"])
+    listed = [
+        _listed(asked, place, place.files.resolved(entry), entry.name) for entry in place.files.listing(place.path)
+    ]
+    repo_id = place.resolution.repo.repo_id
+    return to_builtins(questions.blame(asked.source, asked.names, repo_id, place.path, listed))
+
+
+def _listed(asked: Asked, place: OpenPlace, entry: Entry, name: bytes) -> questions.Listed:
+    path = place.path + b"/" + name if place.path else name
+    number = asked.source.origin(*entry.origin) if entry.origin is not None else NOTHING
+    version = asked.source.version(number) if number != NOTHING else None
+    word = "file" if entry.type == FileType.REGULAR else FileType(entry.type).name.lower()
+    return questions.Listed(path, word, version)
+
+
+def ps(asked: Asked, args: Args) -> Json:
+    """{command, user, since, limit} → recorded processes (pfs.lineage.replies.PsReply)."""
+    since = args.get("since")
+    return to_builtins(
+        questions.ps(
+            asked.source,
+            asked.names,
+            command=args.get("command"),
+            user=args.get("user"),
+            since_ns=max(0, parse_when(since).time_ns(asked.context.clock())) if since else 0,
+            limit=int(args.get("limit") or questions.PS_LIMIT),
+        )
+    )
+
+
+def process(asked: Asked, args: Args) -> Json:
+    """{process} → all that is known of one process (pfs.lineage.replies.ProcessReply)."""
+    number = questions.parse_activity(args["process"])
+    return to_builtins(questions.process(asked.source, asked.names, number))
+
+
+def why(asked: Asked, args: Args) -> Json:
+    """{old, new} → what made the difference (pfs.lineage.replies.WhyReply)."""
+    versions = []
+    for place in (asked.context.open(args["old"]), asked.context.open(args["new"])):
+        root = version_at(asked, place)
+        if not isinstance(root, int):
+            raise NotFound(f"{os.fsdecode(place.path)}: nobody saw it being made")
+        versions.append(root)
+    return to_builtins(find_causes(asked.source, asked.names, *versions))
 
 
 def content(asked: Asked, args: Args) -> Json:
@@ -123,4 +184,12 @@ class _WithRaw:
         return self._raw if version == self._raw.id else self._source.version(version)
 
 
-QUESTIONS: dict[str, Callable[[Asked, Args], Json]] = {"lineage": lineage, "content": content}
+QUESTIONS: dict[str, Callable[[Asked, Args], Json]] = {
+    "lineage": lineage,
+    "who": who,
+    "blame": blame,
+    "ps": ps,
+    "process": process,
+    "why": why,
+    "content": content,
+}
