@@ -1,8 +1,8 @@
-"""What was read of a process at one moment, and whether the process is still the same, and the same image.
+"""What was read of a process at one moment, and whether it is still the same process, and the same image.
 
-A process is told by its id and start time.  That it has gone on to another image by exec shows in the place of
-its stack, which is another one each time; where that is hidden from us, or address randomisation is off, in the
-program and its arguments, if at all.
+A process is told by its id and start time.  That it has gone on to another image by exec shows in the place
+of its stack, another one each time; where that is hidden from us, or address randomisation is off, in its
+program and arguments, if at all.
 """
 
 from __future__ import annotations
@@ -41,13 +41,18 @@ def timed(description: RawDescription, now_ns: int) -> Timed:
     return Timed(**msgspec.structs.asdict(description), began_ns=now_ns, ended_ns=now_ns)
 
 
-def is_same(process: Process, found: Timed) -> bool:
-    """Whether it was this process that was read, not an earlier or later one with its id."""
+def is_same(process: Process, found: Timed, *, is_sure: bool) -> bool:
+    """Whether it was this process that was read, not an earlier or later one with its id.
+
+    is_sure: had there been a later one, it would have been heard of.
+    """
     if process.forked_ns > found.ended_ns:
         return False
     if process.start_ticks:
         return process.start_ticks == found.start_ticks
-    return not 0 < process.ended_ns < found.began_ns
+    was_over = 0 < process.ended_ns < found.began_ns
+    is_over = not found.start_stack and not found.cmdline  # a zombie
+    return is_sure or is_over or not was_over
 
 
 def agrees(process: Process, look: Look) -> bool:

@@ -69,7 +69,7 @@ class Processes:
         self._stat = stat
         self._doubt_ns = 0 if connector is not None else _NEVER  # what was sure by then is not any more
         self._outside: dict[int, Image] = {}  # by user
-        self._reading: dict[int, int] = {}  # by process or thread: since when it is being read
+        self._reading: dict[int, list[int]] = {}  # by process or thread: since when it is being read
         for pid in own:
             self.add_own(pid)
 
@@ -186,7 +186,7 @@ class Processes:
                 self.tasks.end(process, self._monotonic_ns(), None)
             return None
         found = timed(description, self._monotonic_ns())
-        if found.tgid != pid or "stable" in found.failed or not is_same(process, found):
+        if found.tgid != pid or "stable" in found.failed or not self._is_of(process, found):
             return None
         image = self._image_of(process, found)
         if image.description is None:
@@ -264,11 +264,14 @@ class Processes:
             process.sure_ns = max(process.sure_ns, now_ns)
         return image
 
+    def _is_of(self, process: Process, found: Timed) -> bool:
+        return is_same(process, found, is_sure=self._is_sure(process))
+
     def _process_of(self, tid: int, found: Timed) -> Process:
         """Whose thread it is; what else had one of these ids is over."""
         tasks = self.tasks
         process = tasks.group(found.tgid)
-        if process is not None and not is_same(process, found):
+        if process is not None and not self._is_of(process, found):
             if process.forked_ns > found.ended_ns:  # what was read is over, and its id taken by another
                 process = Process(found.tgid, Image(found.tgid))
                 tasks.end(process, self._wall(), None)
@@ -339,16 +342,17 @@ class Processes:
         process = self.tasks.get(tid)
         place = tid if process is None else process.pid
         began_ns = self._monotonic_ns()
-        before_ns = self._reading.setdefault(place, began_ns)
-        if before_ns != began_ns and began_ns - before_ns > STUCK_NS:
+        mine = [began_ns]
+        first = self._reading.setdefault(place, mine)
+        if first is not mine and began_ns - first[0] > STUCK_NS:
             return None
         try:
             found = self._reader(tid)
         except OSError:
             return None
         finally:
-            if before_ns == began_ns:
-                self._reading.pop(place, None)
+            if first is mine:
+                del self._reading[place]
         if found is None:
             return None
         found["began_ns"], found["ended_ns"] = began_ns, self._monotonic_ns()
