@@ -19,11 +19,16 @@ import trio
 from pfs import _native
 from pfs.lineage.both import Both
 from pfs.lineage.describe import activity
+from pfs.lineage.exits_last import ExitsLast
 from pfs.lineage.facts import Activity
 from pfs.lineage.image import Image
 from pfs.lineage.index import Index, open_index
 from pfs.lineage.journal import Journal
 from pfs.lineage.live import Actor
+from pfs.lineage.mount_table import Mounts
+from pfs.lineage.outside_rules import OutsideRules
+from pfs.lineage.outside_watch import OutsideWatch
+from pfs.lineage.outside_words import DescribeFiles
 from pfs.lineage.processes import Processes
 from pfs.lineage.recorder import Recorder
 from pfs.lineage.secrets import Redactor, load_key
@@ -35,11 +40,11 @@ from pfs.versioning.lineage_segments import mend_index
 from pfs.versioning.sealer import Sealer
 from pfs.vfs.capture import Capture
 from pfs.vfs.live_files import LiveFiles
+from pfs.vfs.outside_files import OutsideFiles, mount_points
 
 INDEX_NAME = "lineage.lmdb"
 JOURNAL_NAME = "lineage"
 SYNC_SECONDS = 1.0
-DRAIN_SECONDS = 0.05  # of the connector, beside the drain at each request: its buffer never fills
 
 _log = structlog.get_logger("lineage")
 
@@ -77,16 +82,26 @@ class Lineage:
         branches.on_open = lambda tree, branch: self.recorder.reopened(
             tree.branch_id, branch.journal_generation
         )
-        self.processes = Processes(_connector(), disk.boot_id(), now_ns=now_ns, own=[os.getpid()])
+        leave_out = OutsideRules().and_also(*map(real_path, (store.path, mount_point))).leave_out
+        self._mounts = Mounts()
+        self._listener = _listener(self._mounts, leave_out)
+        given = DescribeFiles(_native.proc_read, self._mounts, leave_out)
+        connector = _connector()
+        exits = ExitsLast(connector) if connector is not None and self._listener is not None else None
+        self.processes = Processes(
+            exits or connector, disk.boot_id(), now_ns=now_ns, own=[os.getpid()], reader=given
+        )
         self.capture = Capture(
             self.processes, self.recorder, files, self._describe, os.fsencode(mount_point), own_threads, shown_name
         )
+        watch = OutsideWatch(self._listener, self.processes, self.recorder, leave_out, now_ns, exits)
+        self.outside = OutsideFiles(self.capture, watch, self._listener, self._mounts, given, leave_out)
         self.sealer = Sealer(self.recorder, files, self.index, store)
         self.source = Both(self.recorder.source, self.index)
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
-        return [self._drain, self._keep_up, self.capture.describe_executed]
+        return [self._keep_up, self.capture.describe_executed, *self.outside.background_tasks()]
 
     async def mend(self) -> None:
         """Index what a crash has left unindexed."""
@@ -97,11 +112,6 @@ class Lineage:
         else:
             if added:
                 _log.info("lineage indexed", segments=added)
-
-    async def _drain(self) -> None:
-        while True:
-            self.processes.drain()
-            await trio.sleep(DRAIN_SECONDS)
 
     async def _keep_up(self) -> None:
         """What may wait: compaction in steps, then the sync that power loss asks for."""
@@ -119,6 +129,9 @@ class Lineage:
         self.sealer.close()
         self.journal.close()
         self.index.close()
+        if self._listener is not None:
+            self._listener.close()
+        self._mounts.close()
 
 
 def _connector() -> _native.Connector | None:
@@ -127,6 +140,20 @@ def _connector() -> _native.Connector | None:
     except OSError as error:
         _log.info("no proc connector", why=error.strerror)
         return None
+
+
+def _listener(mounts: Mounts, leave_out: Callable[[bytes], bool]) -> _native.Outside | None:
+    """Hears of files beyond the mount; None where the kernel does not tell us."""
+    try:
+        return _native.Outside(mount_points(mounts.table(), leave_out), leave_out)
+    except OSError as error:
+        _log.info("files beyond the mount are known by command lines only", why=error.strerror)
+        return None
+
+
+def real_path(path: os.PathLike[str]) -> bytes:
+    """As the kernel names it."""
+    return os.path.realpath(os.fsencode(path))
 
 
 @lru_cache(maxsize=1024)
