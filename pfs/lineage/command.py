@@ -21,6 +21,9 @@ _NAMED: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\x1b": "\\e", "'": "\\'
 _DELETED: Final = b" (deleted)"  # what the kernel adds to the name of a file that has none any more
 _TERMINALS: Final = (b"/dev/pts/", b"/dev/tty", b"/dev/console", b"/dev/ptmx")
 _DESCRIPTOR: Final = re.compile(rb"/(?:dev|proc/self)/fd/(\d+)")
+_INTERPRETERS: Final = re.compile(
+    r"(?:.*/)?(?:i?python|pypy|perl|ruby|node|julia|lua|octave|Rscript|R|bash|sh|dash|zsh|java|php|awk)[\d.]*"
+)
 UNKNOWN: Final = "(unknown program)"
 
 
@@ -45,6 +48,11 @@ def _dollar_quote(word: bytes) -> str:
         else:
             pieces += [f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape")]
     return "$'" + "".join(pieces) + "'"
+
+
+def is_interpreter(name: str) -> bool:
+    """Whether a program of this name or path runs what its first argument names."""
+    return _INTERPRETERS.fullmatch(name) is not None
 
 
 def program(activity: Activity) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 from pfs.errors import NotFound
 from pfs.lineage.closure import upstream
 from pfs.lineage.closure_walk import EdgeKind
-from pfs.lineage.command import program_shown, quote
+from pfs.lineage.command import is_interpreter, program, program_shown, quote
 from pfs.lineage.facts import Activity, Source, Version, spell_version
 from pfs.lineage.jobs import Jobs
 from pfs.lineage.near import near
@@ -108,18 +108,18 @@ class _Comparison:
 
     def _of_processes(self, a: Sequence[Activity], b: Sequence[Activity]) -> Iterator[Cause]:
         before, after = _by_program(a), _by_program(b)
-        for program in dict.fromkeys([*before, *after]):
-            ours, theirs = before.get(program, []), after.get(program, [])
+        for name in dict.fromkeys([*before, *after]):
+            ours, theirs = before.get(name, []), after.get(name, [])
             if not ours or not theirs:
                 times = "no longer runs" if ours else "runs, too"
-                yield Cause(kind="program", text=f"{program} {times}")
+                yield Cause(kind="program", text=f"{name} {times}")
                 continue
             if len(ours) != len(theirs):
-                yield Cause(kind="program", text=f"{program} runs {len(ours)} → {len(theirs)} times")
+                yield Cause(kind="program", text=f"{name} runs {len(ours)} → {len(theirs)} times")
             for one, other in _paired(ours, theirs):
-                yield from self._of_pair(one, other, program)
+                yield from self._of_pair(one, other, name)
 
-    def _of_pair(self, a: Activity, b: Activity, program: str) -> Iterator[Cause]:
+    def _of_pair(self, a: Activity, b: Activity, name: str) -> Iterator[Cause]:
         if a.exe != b.exe:
             yield Cause(kind="tool", text=f"{_shown(a.exe)} → {_shown(b.exe)}")
         elif (change := self._tool_change(a, b)) is not None:
@@ -127,19 +127,19 @@ class _Comparison:
         if (a.host, a.user) != (b.host, b.user):
             yield Cause(kind="environment", text=f"run by {a.user}@{a.host} → {b.user}@{b.host}")
         if not may_see(a, self._names) or not may_see(b, self._names):
-            yield Cause(kind="hidden", text=f"{program}: another user's command line, which was not compared")
+            yield Cause(kind="hidden", text=f"{name}: another user's command line, which was not compared")
             return
         for change_text in _changed_words(a.argv[1:], b.argv[1:]):
-            yield Cause(kind="parameters", text=_clipped(f"{program}: {change_text}"))
+            yield Cause(kind="parameters", text=_clipped(f"{name}: {change_text}"))
         if a.cwd != b.cwd and a.cwd and b.cwd:
             yield Cause(kind="environment", text=f"working directory: {_shown(a.cwd)} → {_shown(b.cwd)}")
         before, after = dict(a.environment), dict(b.environment)
-        for name in sorted(before.keys() | after.keys()):
-            if name not in _VARIABLES_LEFT_OUT and before.get(name) != after.get(name):
+        for variable in sorted(before.keys() | after.keys()):
+            if variable not in _VARIABLES_LEFT_OUT and before.get(variable) != after.get(variable):
                 values = " → ".join(
-                    "(unset)" if v is None else _shown(v) for v in (before.get(name), after.get(name))
+                    "(unset)" if v is None else _shown(v) for v in (before.get(variable), after.get(variable))
                 )
-                yield Cause(kind="environment", text=_clipped(f"{text(name)}: {values}"))
+                yield Cause(kind="environment", text=_clipped(f"{text(variable)}: {values}"))
 
     def _tool_change(self, a: Activity, b: Activity) -> Cause | None:
         if a.exe_version == b.exe_version:
@@ -229,7 +229,9 @@ def _changed_words(a: Sequence[bytes], b: Sequence[bytes]) -> Iterator[str]:
 
 
 def _scripts(activity: Activity) -> Iterator[bytes]:
-    """The words of a command line that may be the script it runs: the first that is no option."""
+    """The word of an interpreter's command line that may be its script: the first that is no option."""
+    if not is_interpreter(program(activity)):
+        return
     words = [word for word in activity.argv[1:] if not word.startswith(b"-")]
     yield from words[:1]
 

@@ -11,12 +11,10 @@ from collections.abc import Hashable
 from typing import Final
 
 from pfs.lineage.answer import Answer
+from pfs.lineage.command import is_interpreter
 from pfs.lineage.render.links import Child, Item, Links, UnitKey
 
 _WORD: Final = re.compile(r"\$'(?:\\.|[^'\\])*'|'[^']*'(?:\\''[^']*')*|\S+")
-_INTERPRETERS: Final = re.compile(
-    r"(?:.*/)?(?:python|pypy|perl|ruby|node|julia|lua|Rscript|bash|sh|dash|zsh|java|php)[\d.]*"
-)
 _ENDING: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}(?:\.(?:gz|xz|zst|bz2|zip))?$")
 _DIGITS: Final = re.compile(r"\d+")
 _WORDS_MAX: Final = 64  # of a command line; what comes later no longer tells
@@ -37,7 +35,7 @@ def shape_of_command(command: str) -> tuple[str, ...]:
     for word in words:
         if is_whole and not (shape and word.startswith("-")):
             shape.append(word)
-            is_whole = len(shape) == 1 and bool(_INTERPRETERS.fullmatch(word))
+            is_whole = len(shape) == 1 and is_interpreter(word)
         elif word in ("|", ";", "{", "};"):
             shape.append(word)
             is_whole = True
