@@ -247,8 +247,8 @@ class _Answering:
             for fd, inode, may_write in activity.pipes:
                 if fd == 0 and not may_write and number not in told and inode not in known:
                     yield f"pipe into {self._name(spell_activity(number))}"
-            for fd, path, _ in activity.files:
-                if fd == 0 and path.startswith(b"socket:"):
+            for _, path, _ in activity.files:
+                if path.startswith(b"socket:"):
                     yield f"socket of {self._name(spell_activity(number))}"
 
     def _unknown_versions(self) -> Iterable[str]:

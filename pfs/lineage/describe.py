@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pfs.lineage.image import Image
 
 STANDARD_ERROR: Final = 2
+OUTPUTS: Final = (1, 2)  # sockets there are a journal's, and nothing comes back
 
 
 class RawDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,21 +99,36 @@ def activity(
         session=raw.session,
         group=raw.group,
         terminal=raw.tty_nr != 0,
-        pipes=tuple(
-            (fd, int(target[6:-1]), flags & os.O_ACCMODE != os.O_RDONLY)
-            for fd, target, flags in raw.fds
-            if target.startswith(b"pipe:[")
-        ),
+        pipes=_pipes(raw, image.parent),
         files=tuple(
-            (fd, target, flags & os.O_ACCMODE != os.O_RDONLY)
+            (fd, b"socket:" if is_socket else target, flags & os.O_ACCMODE != os.O_RDONLY)
             for fd, target, flags in raw.fds
-            if fd <= STANDARD_ERROR and target.startswith(b"/") and not target.startswith(b"/dev/")
+            if (is_socket := target.startswith(b"socket:") and fd not in OUTPUTS)
+            or (fd <= STANDARD_ERROR and target.startswith(b"/") and not target.startswith(b"/dev/"))
         ),
         started_ns=image.started_ns,
         interactive=found.interactive,
         reason=image.reason or _reason(raw),
     )
     return made, found.pins
+
+
+def _pipes(raw: RawDescription, parent: Image | None) -> tuple[tuple[int, int, bool], ...]:
+    """The pipes that data may come through or go to.
+
+    Not those that a process holds both ends of (make's jobserver), nor what make gives its jobs as standard
+    input: a pipe that nobody writes to.
+    """
+    ends = [
+        (fd, int(target[6:-1]), flags & os.O_ACCMODE != os.O_RDONLY)
+        for fd, target, flags in raw.fds
+        if target.startswith(b"pipe:[")
+    ]
+    read = {inode for _, inode, may_write in ends if not may_write}
+    both = {inode for _, inode, may_write in ends if may_write and inode in read}
+    above = parent.description if parent is not None else None
+    made = above is not None and above.exe.rpartition(b"/")[2] in (b"make", b"gmake")
+    return tuple(end for end in ends if end[1] not in both and not (made and end[0] == 0))
 
 
 def _reason(raw: RawDescription) -> str:
