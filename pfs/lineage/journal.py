@@ -101,6 +101,8 @@ class Journal:
     def append(self, records: Sequence[Sequence[Any]]) -> None:
         """Write the notes of one call as one record; where the disk is full they wait for room."""
         payload = _encode(records)
+        if self._backlog:
+            self._write_backlog()
         if not self._backlog:
             try:
                 self._write(payload)
@@ -176,18 +178,20 @@ class Journal:
         if end > self._filled:
             self._filled = end
 
-    def _wait(self, payload: bytes) -> None:
-        """Keep a record until there is room, and see whether there is."""
-        self._backlog.append(payload)
-        self._backlog_bytes += len(payload)
-        try:
+    def _write_backlog(self) -> None:
+        """See whether there is room again."""
+        with contextlib.suppress(OSError):
             while self._backlog:
                 self._write(self._backlog[0])
                 self._backlog_bytes -= len(self._backlog.popleft())
-        except OSError:
-            while self._backlog_bytes > BACKLOG_BYTES_MAX:
-                self._backlog_bytes -= len(self._backlog.popleft())
-                self.lost_records += 1
+
+    def _wait(self, payload: bytes) -> None:
+        """Keep a record until there is room."""
+        self._backlog.append(payload)
+        self._backlog_bytes += len(payload)
+        while self._backlog_bytes > BACKLOG_BYTES_MAX:
+            self._backlog_bytes -= len(self._backlog.popleft())
+            self.lost_records += 1
 
     def _fill(self, needed: int) -> None:
         """Write zeros ahead; where the disk is full the record itself may still fit."""

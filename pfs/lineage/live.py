@@ -203,6 +203,7 @@ class LiveVersion:
         "height",
         "id",
         "is_current",
+        "is_deposed",
         "is_noted",
         "is_open",
         "is_root",
@@ -238,6 +239,7 @@ class LiveVersion:
         self.is_untouched = True  # made or emptied, not written since: who writes first takes it over
         self.is_current = True  # the newest of its file
         self.is_root = True  # the newest of its file in a generation that no commit holds yet
+        self.is_deposed = False  # only a commit that goes on waits for it: the file holds something else now
         self.order = 0  # among all that ended, from 1
         self.frozen: Held | None = None
         self.floor = 0  # bytes below came from the version before

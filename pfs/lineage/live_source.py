@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pfs.lineage.evidence import of_interactive
 from pfs.lineage.facts import NOTHING, Activity, Change, Ending, Input, Source, Version
+from pfs.lineage.group import Origin
 from pfs.lineage.live import LiveVersion
 from pfs.lineage.tables import Tables
 
@@ -89,9 +90,9 @@ class LiveSource(Source):
             if path in (one.path, one.to_path) or one.path.startswith(below) or one.to_path.startswith(below):
                 yield one
 
-    def origin(self, segment: bytes, row: int) -> int:  # noqa: ARG002  a Source's; segments are not known here
-        """None is known here."""
-        return NOTHING
+    def origin(self, segment: bytes, row: int) -> int:
+        """The version that a row of a segment is, where the index may not know it yet."""
+        return self._tables.stored_lately.get(Origin(segment, row), NOTHING)
 
     def activities(self, since_ns: int = 0) -> Iterator[int]:
         """All live activities that began at or after a time, the newest first."""

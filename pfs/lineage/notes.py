@@ -91,7 +91,7 @@ class Notebook:
             )
         )
 
-    def version(self, version: LiveVersion, *, is_root: bool = True) -> None:
+    def version(self, version: LiveVersion) -> None:
         """All about a version."""
         version.is_noted = True
         held, is_told = version.frozen, version.content is not None
@@ -110,7 +110,7 @@ class Notebook:
                 version.is_open * OPEN
                 | version.is_untouched * UNTOUCHED
                 | version.is_current * CURRENT
-                | (version.is_root and is_root) * ROOT,
+                | (version.is_root and not version.is_deposed) * ROOT,
                 version.order,
                 None if held is None else (held.token, held.size, held.mtime_ns),
                 version.floor,

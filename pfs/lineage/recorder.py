@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from pfs.lineage import beside, flows, renamed, written
+from pfs.lineage import beside, flows, programs, renamed, written
 from pfs.lineage.facts import Activity, Change, ChangeKind, Ending, Flag, Level, Relation
-from pfs.lineage.live import Actor, External, File, Files, Grip, LiveVersion, Place, Seen
+from pfs.lineage.live import Actor, Files, Grip, Place, Seen
 from pfs.lineage.live_source import LiveSource
 from pfs.lineage.looked import look_through, newest
 from pfs.lineage.outside import Outside
@@ -87,7 +87,7 @@ class Recorder(Sealing):
         tables.actors[activity.id] = actor
         tables.notes.actor(actor)
         if parent is not None and parent.successor is actor and parent.executing:
-            self._run(actor, parent)
+            programs.run(tables, actor, parent)
         if parent is not None and forked:
             mark = self.forked(parent) if upto is None else min(upto, len(parent.inputs))
             tables.hear(actor, parent, mark, Level.OBSERVED, Flag.FORK)
@@ -168,7 +168,7 @@ class Recorder(Sealing):
             elif truncates:
                 written.empty(tables, actor, file)
             elif executes:
-                self._execute(actor, file)
+                programs.opened(tables, actor, newest(tables, file))
             elif reads:
                 look_through(tables, grip, actor, Flag.NONE)
         except OSError:
@@ -187,7 +187,7 @@ class Recorder(Sealing):
         tables = self._tables
         source = tables.external(seen)
         if executes:
-            self._keep_program(actor, source, seen.path)
+            programs.opened(tables, actor, source)
         elif not actor.pins:
             tables.unless_used(source)
         elif source.id not in actor.own:
@@ -414,28 +414,3 @@ class Recorder(Sealing):
     def _map(self, grip: Grip, actor: Actor) -> None:
         actor.mapped.add(grip)
         actor.hears = True
-
-    def _execute(self, actor: Actor, file: File) -> None:
-        source = newest(self._tables, file)
-        path = source.path if isinstance(source, LiveVersion) else source.version.path
-        self._keep_program(actor, source, path)
-
-    def _keep_program(self, actor: Actor, source: LiveVersion | External, path: bytes) -> None:
-        if all(one is not source for one, _ in actor.executing):
-            source.uses += 1
-            actor.executing.append((source, path))
-            self._tables.notes.actor(actor)
-
-    def _run(self, actor: Actor, before: Actor) -> None:
-        """The files that an image opened to execute are inputs of what it became."""
-        executing, before.executing = before.executing, []
-        activity = actor.activity
-        for source, path in executing:
-            if not activity.exe or activity.exe.endswith(b"/" + path):
-                activity = msgspec.structs.replace(activity, exe_version=source.id)
-        actor.activity = activity
-        self._tables.notes.actor(before)
-        self._tables.notes.actor(actor)
-        for source, _ in executing:
-            self._tables.use(actor, source, Level.OBSERVED, Flag.NONE)
-            self._tables.release(source)

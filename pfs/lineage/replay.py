@@ -47,6 +47,7 @@ class Replay:
         for notes in records:
             for note in notes:
                 self._read(note)
+        self._last = dict(sorted(self._last.items()))  # the order in which things began
         for number, note in self._last.items():
             if note[0] == Op.ACTOR:
                 self._actors[number] = self._make_actor(number, note)

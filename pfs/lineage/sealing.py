@@ -136,11 +136,14 @@ class Sealing:
     def _stored_version(
         self, fact: Version, rows: Mapping[int, Origin], branch: int, generations: set[int]
     ) -> None:
-        tables = self._tables
-        version = tables.versions.get(fact.id)
-        if version is None or fact.id not in rows:
+        tables, origin = self._tables, rows.get(fact.id)
+        if origin is None:
             return
-        version.origin = rows[fact.id]
+        tables.stored_lately[origin] = fact.id
+        version = tables.versions.get(fact.id)
+        if version is None:
+            return
+        version.origin = origin
         if version.place.branch == branch and version.generation in generations:
             tables.settle(version)
         if version.is_root or not self._is_held(version):

@@ -31,6 +31,7 @@ class Tables(Kept):
     ) -> None:
         super().__init__(files, notes, now_ns)
         self._resolve = resolve
+        self.stored_lately: dict[Origin, int] = {}  # row of a segment → version, until the index knows it
         self._bases: dict[Place, External] = {}  # what files without a live version hold, as far as was asked
 
     # files, and versions from elsewhere
@@ -99,9 +100,20 @@ class Tables(Kept):
 
     def _id_of(self, seen: Seen) -> int:
         version = 0
-        if seen.origin is not None and self._resolve is not None:
-            version = self._resolve(*seen.origin)
+        if seen.origin is not None:
+            version = self.stored_lately.get(Origin(*seen.origin), 0)
+            if not version and self._resolve is not None:
+                version = self._resolve(*seen.origin)
         return version or raw_version_id(seen.repo, seen.file_id.to_bytes(8, "little"), seen.content)
+
+    def forget_stored(self, steps: int) -> None:
+        """Let go of rows that the index knows by now, the oldest first."""
+        while self.stored_lately and steps > 0 and self._resolve is not None:
+            origin = next(iter(self.stored_lately))
+            if not self._resolve(*origin):
+                break
+            del self.stored_lately[origin]
+            steps -= 1
 
     def add_external(self, fact: Version, origin: Origin | None) -> External:
         """Enter a version from elsewhere.  Whoever calls makes use of it at once."""
@@ -365,7 +377,8 @@ class Tables(Kept):
         ).values():  # their commit may still come; not so after a crash
             root = roots.get(place.file_id)
             if root is not None:
-                self.notes.version(root, is_root=False)
+                root.is_deposed = True
+                self.notes.version(root)
         self.roots_of(place.branch, current)[place.file_id] = None
 
     def store(self, version: LiveVersion, fact: Version) -> None:

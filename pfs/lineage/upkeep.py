@@ -68,6 +68,7 @@ class Upkeep:
         """Do some of what waits; whether more is left."""
         tables = self._tables
         more = tables.sweep(TIDY_STEPS)
+        tables.forget_stored(TIDY_STEPS)
         if self._compaction is None and journal.is_bloated:
             journal.begin_compaction()
             self._compaction = self._write_all()

@@ -14,7 +14,9 @@ import os
 import pytest
 
 from pfs.lineage.facts import ChangeKind, Input, Version
-from tests.lineage.world import BRANCHES, FILE_BYTES_MAX, Commit, File, Process, World
+from tests.lineage.world import BRANCHES, FILE_BYTES_MAX, World
+from tests.lineage.world_commits import Commit
+from tests.lineage.world_things import File, Process
 
 VERSIONS = int(os.environ.get("PFS_TAINT_VERSIONS", "2000"))
 FIRST_SEED = int(os.environ.get("PFS_TAINT_SEED", "1"))

@@ -9,98 +9,27 @@ processes and raw files are the bits of an int.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
-
-import msgspec
+from typing import Protocol
 
 from pfs.lineage.facts import Activity, ActivityKey, ChangeKind, Ending, Input, Version, activity_id
 from pfs.lineage.group import Origin
-from pfs.lineage.live import Actor, Grip, Held, LiveVersion, Place, Seen
+from pfs.lineage.live import Held, Place, Seen
 from pfs.lineage.recorder import Recorder
-from pfs.lineage.segment.order import in_order
+from tests.lineage.world_things import File, Handle, Notes, Process
 
 FILE_BYTES_MAX = 120
 BRANCHES = {1: 1, 2: 1, 3: 2}  # branch → repo
-_encode, _decode = msgspec.msgpack.encode, msgspec.msgpack.decode
+
+
+class Lands(Protocol):
+    """A commit that goes on."""
+
+    def lands(self) -> bool: ...
 
 
 def content_id(data: bytes) -> bytes:
     return blake2b(data, digest_size=32).digest() if data else b""
-
-
-@dataclass(eq=False)
-class File:
-    place: Place
-    path: bytes
-    data: bytearray = field(default_factory=bytearray)
-    bytes_taint: list[int] = field(default_factory=list)
-    taint: int = 0  # of all that was written since it was empty
-    maker: int = 0  # whoever made or emptied it, until somebody writes
-    mapped: bool = False
-    raw: int = 0  # the bit of bytes that nobody recorded wrote, until their version shows itself
-    handles: set[Handle] = field(default_factory=set)
-
-    @property
-    def truth(self) -> int:
-        return self.taint or self.maker
-
-    @property
-    def exact(self) -> int:
-        mask = 0
-        for one in self.bytes_taint:
-            mask |= one
-        return mask
-
-
-@dataclass(eq=False)
-class Handle:
-    file: File
-    grip: Grip
-    reads: bool
-    writes: bool
-    known: set[Process]  # those that are recorded to have used it
-
-
-@dataclass(eq=False)
-class Process:
-    pid: int
-    execs: int
-    bit: int
-    actor: Actor
-    parent: Process | None
-    taint: int = 0
-    handles: dict[Handle, None] = field(default_factory=dict)
-    sources: list[Process] = field(default_factory=list)
-    fed: bool = False
-    wrote: bool = False
-    programs: int = 0  # what it opened to execute
-    fork: tuple[int, int] | None = None  # of an image not met yet: what its parent knew, and the watermark
-    alive: bool = True
-
-
-class Notes:
-    """A journal in memory: it goes through its own bytes, and has a compaction."""
-
-    def __init__(self) -> None:
-        self.older: list[bytes] = []
-        self.records: list[bytes] = []
-        self.is_bloated = False
-
-    def append(self, records: Sequence[Sequence[Any]]) -> None:
-        self.records.append(_encode(records))
-
-    def begin_compaction(self) -> None:
-        self.older, self.records = self.older + self.records, []
-        self.is_bloated = False
-
-    def end_compaction(self) -> None:
-        self.older = []
-
-    def read(self) -> list[Any]:
-        return [_decode(record) for record in self.older + self.records]
 
 
 class World:
@@ -129,7 +58,7 @@ class World:
         self.generation = dict.fromkeys(BRANCHES, 1)
         self.stored_generation = dict.fromkeys(BRANCHES, 0)
         self.unknown: set[Place] = set()  # changed by nobody recorded since the base
-        self.commits: list[Commit] = []
+        self.commits: list[Lands] = []
         self.next_pid, self.next_file, self.next_path = 1, 1, 1
         self.notes = Notes()
         self.recorder = self.new_recorder()
@@ -393,13 +322,14 @@ class World:
         if not holders:
             return
         file.mapped = True
-        self.recorder.mapped(place, self.generation[place.branch], [one.actor for one in holders])
-        self.show_raw()
         for process in holders:  # one after the other: a later one may have seen what an earlier one stored
             self.pull(process)
+            self.recorder.mapped(place, self.generation[place.branch], [process.actor])
+            self.show_raw()
             file.taint |= process.taint
             file.maker = 0
             process.wrote = True
+            self.note_truth(file)
         self.writes(self.random.choice(holders), file, start, data)
         self.note_truth(file)
 
@@ -477,7 +407,9 @@ class World:
 
     def crash(self) -> None:
         """The daemon is killed and comes back; processes live on, with no handle open."""
-        self.commits = [one for one in self.commits if self.random.random() < 0.5 and one.lands()]
+        for commit in self.commits:  # some were durable, and the recorder was not told
+            if self.random.random() < 0.5:
+                commit.lands()
         self.commits.clear()
         self.handles.clear()
         for process in self.processes:
@@ -499,86 +431,3 @@ class World:
             process.wrote &= process.actor.place is not None  # to have made a file counts once it is closed
             for source in process.sources:
                 assert source.actor.id in process.actor.links
-
-
-class Commit:
-    """One commit of a branch, in its steps: others act between them."""
-
-    def __init__(self, world: World, branch: int) -> None:
-        self.world = world
-        self.branch = branch
-        last = world.generation[branch]
-        world.generation[branch] = last + 1
-        self.numbers = list(range(world.stored_generation[branch] + 1, last + 1))
-        self.files = {
-            file.place: (bytes(file.data), world.recorder.newest(file.place), file)
-            for (where, _), file in world.names.items()
-            if where == branch
-        }
-        self.unchanged = {
-            place: world.base[place]
-            for place in self.files
-            if place in world.base and place not in world.unknown
-        }
-        self.outputs = world.recorder.outputs(branch, self.numbers)
-        self.changes = world.recorder.changes(branch)
-        self.entries: dict[Place, Seen] = {}
-        self.is_written = False
-
-    def write(self) -> None:
-        """What a thread does."""
-        world = self.world
-        roots: dict[Place, LiveVersion] = {}
-        for version in self.outputs.values():
-            if version.place in self.files:
-                data = self.files[version.place][0]
-                version.contain(content_id(data), 0, len(data), version.mtime_ns or 1)
-                world.stored_bytes[version.id] = data
-                roots[version.place] = version
-        for version in world.recorder.upstream(roots.values()):
-            if version.content is None and version.frozen is not None:
-                data = version.frozen.content
-                assert isinstance(data, bytes)
-                version.contain(content_id(data), 0, len(data), version.mtime_ns or 1)
-                world.stored_bytes[version.id] = data
-        self.group = world.recorder.group(roots.values(), self.changes)
-        self.rows: dict[int, Origin] = {}
-        in_order(self.group)
-        world.segments += 1
-        name = content_id(b"segment %d" % world.segments)
-        self.rows.update({fact.id: Origin(name, row) for row, fact in enumerate(self.group.versions)})
-        for place, (data, version_id, file) in self.files.items():
-            origin = self.rows.get(version_id)
-            if origin is None and place in self.unchanged:
-                self.entries[place] = self.unchanged[place]
-            else:
-                self.entries[place] = world.seen(file, data, origin)
-        self.is_written = True
-
-    def lands(self) -> bool:
-        """The commit point."""
-        world = self.world
-        if not self.is_written:
-            return False
-        world.base.update(self.entries)  # a file without a name still holds what it held
-        for place, (data, _, file) in self.files.items():
-            if bytes(file.data) == data:
-                world.unknown.discard(place)
-                if file.raw:
-                    world.note_truth(file)
-        world.stored_generation[self.branch] = self.numbers[-1]
-        world.rows.update({origin: version for version, origin in self.rows.items()})
-        for fact, _ in self.group.used:
-            world.stored.setdefault(fact.id, fact)
-        world.stored.update({fact.id: fact for fact in self.group.versions})
-        for piece in self.group.slices:
-            inputs = world.stored_inputs.setdefault(piece.activity.id, {})
-            for position, one in enumerate(piece.inputs, piece.first):
-                known = inputs.setdefault(position, one)
-                assert (known.source, known.watermark) == (one.source, one.watermark)
-        return True
-
-    def finish(self) -> None:
-        """The recorder is told."""
-        if self.lands():
-            self.world.recorder.sealed(self.group, self.rows, self.branch, self.numbers)
