@@ -7,12 +7,8 @@ An image is known to exist as soon as the kernel tells of it; what it runs is kn
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pfs.lineage.facts import ActivityKey, Ending
-
-if TYPE_CHECKING:
-    from pfs.lineage.describe import RawDescription
+from pfs.lineage.raw_description import RawDescription
 
 
 class Image:

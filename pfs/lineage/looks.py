@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from pfs.lineage.describe import RawDescription
 from pfs.lineage.image import Image
+from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.tasks import Process
 
 

@@ -18,10 +18,10 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from pfs import _native
-from pfs.lineage.describe import RawDescription
 from pfs.lineage.facts import ActivityKey
 from pfs.lineage.image import Image
 from pfs.lineage.looks import Look, Timed, agrees, is_same, timed, went_on
+from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.tasks import Process, Tasks
 
 STUCK_NS: Final = 1_000_000_000  # a reader that takes longer is behind a lock: no other goes there

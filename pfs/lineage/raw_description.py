@@ -1,0 +1,31 @@
+"""What one look into /proc found, secrets and all: it stays in memory and is never written or logged."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class RawDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """One process as /proc shows it at one moment; the fields are those of `_native.proc_read`."""
+
+    tgid: int
+    ppid: int = 0
+    uid: int = 0
+    gid: int = 0
+    start_ticks: int = 0  # field 22 of stat
+    start_stack: int = 0  # field 28 of stat: another one after each exec
+    session: int = 0
+    group: int = 0  # process group
+    tty_nr: int = 0  # 0: no controlling terminal
+    comm: bytes = b""
+    cmdline: bytes = b""  # arguments, each ended by NUL; may be cut at its end
+    exe: bytes = b""
+    cwd: bytes = b""
+    environ: bytes = b""  # NAME=value, each ended by NUL; may be cut at its end
+    cgroup: bytes = b""  # the text of /proc/PID/cgroup
+    pid_namespace: int = 0  # inode number of the namespace
+    # (descriptor, what its link says, open(2) flags): flags of 0-2 and of pipes only, else 0
+    fds: tuple[tuple[int, bytes, int], ...] = ()
+    failed: tuple[str, ...] = ()  # names of the parts that could not be read
+    # (path, size, mtime_ns, open as standard input) of files beyond the mount that it was given
+    named: tuple[tuple[bytes, int, int, bool], ...] = ()
