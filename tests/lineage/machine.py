@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pfs.lineage.image import Image
 from pfs.lineage.processes import Processes
 
 BOOT = bytes(range(16))
@@ -14,6 +15,8 @@ WALL_NS = 1_700_000_000 * 10**9  # at the start of the monotonic clock
 TICK_NS = 10_000_000
 SHELL = 100
 STEP_NS = 1_000
+
+Hooks = list[tuple[str, Image, Image | None]]
 
 
 @dataclass
@@ -145,3 +148,26 @@ class Machine:
             monotonic_ns=lambda: self.now,
             boottime_ns=lambda: self.now,
         )
+
+
+def ask(processes: Processes, tid: int) -> Image:
+    """What a request of a thread does."""
+    processes.drain()
+    image = processes.find(tid)
+    if image is None and processes.needs_look(tid):
+        image = processes.find(tid, processes.look(tid))
+    return image if image is not None else processes.adopt(tid, processes.read(tid))
+
+
+def argv(image: Image | None) -> bytes:
+    assert image is not None
+    assert image.description is not None
+    return image.description.cmdline
+
+
+def hooked(processes: Processes) -> Hooks:
+    said: Hooks = []
+    processes.tasks.on_fork = lambda parent, child: said.append(("fork", parent, child))
+    processes.tasks.on_exec = lambda old, new: said.append(("exec", old, new))
+    processes.tasks.on_exit = lambda image: said.append(("exit", image, None))
+    return said
