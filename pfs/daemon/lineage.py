@@ -22,7 +22,7 @@ from pfs.lineage.describe import activity
 from pfs.lineage.exits_last import ExitsLast
 from pfs.lineage.facts import Activity
 from pfs.lineage.image import Image
-from pfs.lineage.index import Index, open_index
+from pfs.lineage.index import open_index
 from pfs.lineage.journal import Journal
 from pfs.lineage.live import Actor
 from pfs.lineage.mount_table import Mounts
@@ -92,7 +92,13 @@ class Lineage:
             exits or connector, disk.boot_id(), now_ns=now_ns, own=[os.getpid()], reader=given
         )
         self.capture = Capture(
-            self.processes, self.recorder, files, self._describe, os.fsencode(mount_point), own_threads, shown_name
+            self.processes,
+            self.recorder,
+            files,
+            self._describe,
+            os.fsencode(mount_point),
+            own_threads,
+            shown_name,
         )
         watch = OutsideWatch(self._listener, self.processes, self.recorder, leave_out, now_ns, exits)
         self.outside = OutsideFiles(self.capture, watch, self._listener, self._mounts, given, leave_out)

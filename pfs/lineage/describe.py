@@ -14,8 +14,94 @@ from typing import Final
 from pfs.lineage.facts import Activity, activity_id
 from pfs.lineage.image import Image
 from pfs.lineage.interactive import manner
-from pfs.lineage.raw_description import RawDescription as RawDescription
+from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.secrets import Redactor
 
 STANDARD_ERROR: Final = 2
 OUTPUTS: Final = (1, 2)  # sockets there are a journal's, and nothing comes back
+
+
+def activity(
+    image: Image,
+    parent: int,
+    host: str,
+    user_of: Callable[[int], str],
+    redactor: Redactor,
+) -> tuple[Activity, bool]:
+    """What may be stored of a process image; and whether what it reads is recorded (indexers: not)."""
+    raw = image.description
+    key = image.key
+    if raw is None:
+        uid = max(0, image.uid)
+        made = Activity(
+            id=activity_id(key),
+            key=key,
+            parent=parent,
+            uid=uid,
+            user=user_of(uid),
+            host=host,
+            started_ns=image.started_ns,
+            reason=image.reason or "not described",
+        )
+        return made, True
+    words = raw.cmdline.split(b"\0")
+    if words[-1] == b"":
+        words.pop()
+    found = manner(raw.exe, words, terminal=raw.tty_nr != 0)
+    made = Activity(
+        id=activity_id(key),
+        key=key,
+        parent=parent,
+        argv=redactor.argv(words),
+        exe=raw.exe.removesuffix(b" (deleted)"),
+        cwd=raw.cwd,
+        environment=redactor.environment(raw.environ),
+        uid=raw.uid,
+        user=user_of(raw.uid),
+        host=host,
+        cgroup=_cgroup(raw.cgroup),
+        pid_namespace=raw.pid_namespace,
+        session=raw.session,
+        group=raw.group,
+        terminal=raw.tty_nr != 0,
+        pipes=_pipes(raw, image.parent),
+        files=tuple(
+            (fd, b"socket:" if is_socket else target, flags & os.O_ACCMODE != os.O_RDONLY)
+            for fd, target, flags in raw.fds
+            if (is_socket := target.startswith(b"socket:") and fd not in OUTPUTS)
+            or (fd <= STANDARD_ERROR and target.startswith(b"/") and not target.startswith(b"/dev/"))
+        ),
+        started_ns=image.started_ns,
+        interactive=found.interactive,
+        reason=image.reason or _reason(raw),
+    )
+    return made, found.pins
+
+
+def _pipes(raw: RawDescription, parent: Image | None) -> tuple[tuple[int, int, bool], ...]:
+    """The pipes that data may come through or go to.
+
+    Not those that a process holds both ends of (make's jobserver), nor what make gives its jobs as standard
+    input: a pipe that nobody writes to.
+    """
+    ends = [
+        (fd, int(target[6:-1]), flags & os.O_ACCMODE != os.O_RDONLY)
+        for fd, target, flags in raw.fds
+        if target.startswith(b"pipe:[")
+    ]
+    read = {inode for _, inode, may_write in ends if not may_write}
+    both = {inode for _, inode, may_write in ends if may_write and inode in read}
+    above = parent.description if parent is not None else None
+    made = above is not None and above.exe.rpartition(b"/")[2] in (b"make", b"gmake")
+    return tuple(end for end in ends if end[1] not in both and not (made and end[0] == 0))
+
+
+def _reason(raw: RawDescription) -> str:
+    return f"could not read {', '.join(raw.failed)}" if raw.failed else ""
+
+
+def _cgroup(text: bytes) -> bytes:
+    """The path in the unified hierarchy; else the first one there is."""
+    lines = text.split(b"\n")
+    unified = next((line for line in lines if line.startswith(b"0::")), lines[0])
+    return unified.rpartition(b":")[2]

@@ -1,8 +1,8 @@
-"""Programs that live for weeks and open everything: what they wrote did not come from all that they ever read.
+"""Programs that live for weeks and open everything: what they write is not made of all that they ever read.
 
-Editors, file managers, notebook and language servers, interactive shells and prompts of interpreters.  Not the
-kernels of notebooks, which run the user's code, and no shell or interpreter that was given a script.
-Indexers and backup programs look at every file and make nothing of it: their reading is not recorded.
+Editors, file managers, notebook and language servers, interactive shells and prompts of interpreters.  Not
+the kernels of notebooks, which run the user's code, and no shell or interpreter that was given a script.
+Indexers look at every file and make nothing of it: their reading is not recorded.
 """
 
 from __future__ import annotations
@@ -23,34 +23,32 @@ PROGRAM: Final = Manner(interactive=False, pins=True)
 INTERACTIVE: Final = Manner(interactive=True, pins=True)
 INDEXER: Final = Manner(interactive=False, pins=False)
 
-EDITORS: Final = """
-    vi vim nvim vim.basic vim.tiny vim.gtk3 view vimdiff gvim ex ed red nano pico emacs emacs-nox emacs-gtk
-    emacsclient kak hx helix micro joe jed mg ne mcedit code codium code-server cursor zed sublime_text subl atom
-    gedit gnome-text-editor kate kwrite mousepad pluma xed geany leafpad notepadqq bbedit idea pycharm clion
-    webstorm rstudio rsession jupyter-lab jupyter-notebook jupyter-server jupyterhub spyder qtcreator eclipse
-    netbeans soffice.bin libreoffice oosplash gimp inkscape blender tig lazygit
-""".split()  # noqa: SIM905
-FILE_MANAGERS: Final = """
-    nautilus dolphin thunar pcmanfm nemo caja ranger mc nnn lf yazi vifm krusader konqueror doublecmd
-""".split()  # noqa: SIM905
-LANGUAGE_SERVERS: Final = """
-    clangd pyright pyright-langserver pylsp gopls rust-analyzer jdtls typescript-language-server tsserver
-    ruby-lsp solargraph lua-language-server texlab ccls
-""".split()  # noqa: SIM905
-INDEXERS: Final = """
-    updatedb updatedb.plocate updatedb.mlocate plocate-build tracker-miner-fs-3 tracker-extract-3 tracker-miner-f
-    localsearch-3 baloo_file baloo_file_extractor recollindex mandb beagled watchman ctags-indexer clamscan clamd
-    freshclam
-""".split()  # noqa: SIM905
+EDITORS: Final = (
+    b"vi vim nvim vim.basic vim.tiny vim.gtk3 view vimdiff gvim ex ed red nano pico emacs emacs-nox emacs-gtk "
+    b"emacsclient kak hx helix micro joe jed mg ne mcedit code codium code-server cursor zed sublime_text subl "
+    b"atom gedit gnome-text-editor kate kwrite mousepad pluma xed geany leafpad notepadqq idea pycharm clion "
+    b"webstorm rstudio rsession jupyter-lab jupyter-notebook jupyter-server jupyterhub spyder qtcreator "
+    b"eclipse netbeans soffice.bin libreoffice oosplash gimp inkscape blender tig lazygit"
+)
+FILE_MANAGERS: Final = (
+    b"nautilus dolphin thunar pcmanfm nemo caja ranger mc nnn lf yazi vifm krusader konqueror doublecmd"
+)
+LANGUAGE_SERVERS: Final = (
+    b"clangd pyright pyright-langserver pylsp gopls rust-analyzer jdtls typescript-language-server tsserver "
+    b"ruby-lsp solargraph lua-language-server texlab ccls"
+)
+INDEXERS: Final = (
+    b"updatedb updatedb.plocate updatedb.mlocate plocate-build tracker-miner-fs-3 tracker-extract-3 "
+    b"tracker-miner-f localsearch-3 baloo_file baloo_file_extractor recollindex mandb beagled watchman "
+    b"clamscan clamd freshclam"
+)
 SHELLS: Final = frozenset(b"sh bash dash zsh ksh mksh fish tcsh csh ash busybox yash elvish nu xonsh".split())
 PROMPTS: Final = re.compile(
     rb"(?:i?python[0-9.]*|pypy[0-9.]*|R|julia|node|irb|ghci|octave|octave-cli|matlab|sbcl|guile|lua[0-9.]*|gdb|lldb)"
 )
 SERVER_MODULES: Final = re.compile(rb"(?:jupyter(?:lab|hub)?|notebook|jupyter_server|pylsp|spyder)(?:\..*)?")
-_INTERACTIVE: Final = frozenset(
-    name.encode() for name in (*EDITORS, *FILE_MANAGERS, *LANGUAGE_SERVERS)
-)
-_INDEXERS: Final = frozenset(name.encode() for name in INDEXERS)
+_INTERACTIVE: Final = frozenset(b" ".join((EDITORS, FILE_MANAGERS, LANGUAGE_SERVERS)).split())
+_INDEXERS: Final = frozenset(INDEXERS.split())
 
 
 def manner(exe: bytes, argv: Sequence[bytes], *, terminal: bool) -> Manner:

@@ -29,7 +29,9 @@ from pfs.overlay.tree import Readers
 FILES_PER_TASK = 64
 
 Origin = tuple[bytes, int]  # a lineage segment and a row in it
-Origins = Callable[[], Mapping[int, Origin]]  # asked once all files are cut: where each file's version came from
+Origins = Callable[
+    [], Mapping[int, Origin]
+]  # asked once all files are cut: where each file's version came from
 
 
 @dataclass(slots=True)

@@ -65,7 +65,9 @@ class LineageCheck:
             yield f"{where}: it names row {row} of {segment.hex()[:16]}, which has {len(below.versions)}"
             return
         found = below.versions[row]
-        if found.id != version.id or (found.is_known and version.is_known and found.content != version.content):
+        if found.id != version.id or (
+            found.is_known and version.is_known and found.content != version.content
+        ):
             yield f"{where}: row {row} of {segment.hex()[:16]} is another version than it says"
 
     def check_entry(self, entry: Entry) -> Iterator[str]:

@@ -37,9 +37,7 @@ def mend_index(index: Index, repositories: Repositories, store: Store) -> int:
     return len(added)
 
 
-def _with_those_below(
-    segments: Iterable[bytes], index: Index, store: Store
-) -> Iterator[tuple[bytes, Group]]:
+def _with_those_below(segments: Iterable[bytes], index: Index, store: Store) -> Iterator[tuple[bytes, Group]]:
     """Segments after all that they build on, each once."""
     done: set[bytes] = set()
     for segment in segments:

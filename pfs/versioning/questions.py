@@ -64,7 +64,8 @@ def blame(asked: Asked, args: Args) -> Json:
     """{place} → the last writer of each entry of a directory (pfs.lineage.replies.BlameReply)."""
     place = asked.context.open(args["place"])
     listed = [
-        _listed(asked, place, place.files.resolved(entry), entry.name) for entry in place.files.listing(place.path)
+        _listed(asked, place, place.files.resolved(entry), entry.name)
+        for entry in place.files.listing(place.path)
     ]
     repo_id = place.resolution.repo.repo_id
     return to_builtins(questions.blame(asked.source, asked.names, repo_id, place.path, listed))
@@ -143,11 +144,15 @@ def version_at(asked: Asked, place: OpenPlace) -> int | Version:
     if entry is None:
         known = asked.source.versions_at(repo_id, place.path)
         if not known:
-            raise NotFound(f"{os.fsdecode(place.path)}: there never was such a file in {place.resolution.repo.name}")
+            raise NotFound(
+                f"{os.fsdecode(place.path)}: there never was such a file in {place.resolution.repo.name}"
+            )
         return known[-1]
     entry = place.files.resolved(entry)
     if entry.type != FileType.REGULAR:
-        raise UsageError(f"{os.fsdecode(place.path)}: not a regular file", hint="'pfs blame DIR' takes directories")
+        raise UsageError(
+            f"{os.fsdecode(place.path)}: not a regular file", hint="'pfs blame DIR' takes directories"
+        )
     if entry.origin is not None:
         found = asked.source.origin(*entry.origin)
         if found != NOTHING:

@@ -135,9 +135,7 @@ class Sealing:
         """The commit is durable: let go of what it holds, in steps.  On the loop."""
         self._sealer.index(self._groups)
         ends = {piece.activity.id: segment for segment, group in self._groups for piece in group.slices}
-        yield from self._sealer.recorder.sealing(
-            self._group, self._rows, self._branch, self._numbers, ends
-        )
+        yield from self._sealer.recorder.sealing(self._group, self._rows, self._branch, self._numbers, ends)
         for kept in self._kept:
             kept.release()
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 import structlog
 import trio
 
-from pfs.lineage.describe import RawDescription
+from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.facts import Activity, ChangeKind, Ending, Flag
 from pfs.lineage.live import Actor, Grip
 from pfs.lineage.image import Image
@@ -36,6 +36,8 @@ DESCRIBE_THREADS = 4
 DESCRIBE_SECONDS_MAX = 1.0  # from when a thread takes it up
 ABANDONED_MAX = 64  # threads stuck in /proc, beyond which nothing is described
 EXECUTED_MAX = 1_000  # stages of pipelines waiting to be described
+NEVER_ASKED = "it never asked for anything and was not looked at in time"
+NOT_LOOKED_AT = "it could not be looked at"
 FMODE_EXEC = 0x20  # in the flags of an OPEN that executes the file
 
 T = TypeVar("T")
@@ -72,7 +74,9 @@ class Capture:
         self._threads = trio.CapacityLimiter(ABANDONED_MAX)
         self._open: dict[bytes, set[Grip]] = {}  # readable handles by the path they were opened at
         self._paths: dict[Grip, bytes] = {}
-        self._reading: dict[Actor, dict[Grip, bool]] = {}  # readable handles by who opened them: close on exec?
+        self._reading: dict[
+            Actor, dict[Grip, bool]
+        ] = {}  # readable handles by who opened them: close on exec?
         self._across: dict[Image, list[Grip]] = {}  # handles that were open when an image began by exec
         self._mappable: dict[Node, list[Actor]] = {}  # who may store to a file through a mapping
         processes.tasks.on_exit = self._exited
@@ -102,6 +106,9 @@ class Capture:
         image = self.processes.find(tid)
         if image is None:
             image = await self._look(tid)
+        elif image.reason == NEVER_ASKED:
+            image.reason = NOT_LOOKED_AT
+            await self.describe_late(image.pid)
         return None if image.is_own else self.actor_of(image)
 
     async def _look(self, tid: int) -> Image:
@@ -127,9 +134,7 @@ class Capture:
         """Ask /proc in a thread; None where it is gone, or takes too long."""
         async with self._readers:
             with trio.move_on_after(DESCRIBE_SECONDS_MAX):
-                return await trio.to_thread.run_sync(
-                    read, pid, limiter=self._threads, abandon_on_cancel=True
-                )
+                return await trio.to_thread.run_sync(read, pid, limiter=self._threads, abandon_on_cancel=True)
         return None
 
     def actor_of(self, image: Image) -> Actor:
@@ -185,19 +190,24 @@ class Capture:
                     self._pipes.note(image, raw)
                     self._connect(image, self.actor_of(image))
 
-    async def describe_late(self, pid: int) -> None:
-        """Read what one runs that may never ask us anything: one in a pipeline, or recorded all the same."""
+    async def describe_late(self, pid: int) -> bool:
+        """Read what one runs that may never ask us anything: one in a pipeline, or recorded all the same.
+
+        False where it has gone or gone on meanwhile.
+        """
         raw = await self._read(pid)
-        image = self.processes.describe(pid, raw)
+        image = None if raw is None else self.processes.describe(pid, raw)
         if image is None or raw is None:
-            return
+            return False
         self._pipes.note(image, raw)
         known: Actor | None = image.actor  # type: ignore[assignment]
-        if known is not None:
+        if known is not None and image.reason in (NEVER_ASKED, NOT_LOOKED_AT):
             image.reason = ""
-            self.recorder.describe(known, self._describe(image, _actor_above(image))[0])
+            activity, known.pins = self._describe(image, _actor_above(image))
+            self.recorder.describe(known, activity)
         if known is not None or self._pipes.holds(image):
             self._connect(image, self.actor_of(image))
+        return True
 
     # endings
 

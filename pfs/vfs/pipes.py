@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
-from pfs.lineage.describe import RawDescription
+from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.image import Image
 from pfs.lineage.processes import Processes
 
