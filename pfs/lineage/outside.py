@@ -82,11 +82,17 @@ class Outside:
 
     def contain(self, path: bytes, size: int, mtime_ns: int, content: bytes, height: int) -> None:
         """The content of a file that was read has become known."""
-        version = raw_version_id(OUTSIDE, path, b"%d %d" % (size, mtime_ns))
-        source = self._tables.externals.get(version)
-        if source is not None:
+        tables = self._tables
+        version, *written = self.written.get(path, (0, 0, 0))
+        if written != [size, mtime_ns]:
+            version = raw_version_id(OUTSIDE, path, b"%d %d" % (size, mtime_ns))
+        source = tables.find(version)
+        if isinstance(source, LiveVersion):
+            source.contain(content, height, size, mtime_ns)
+            tables.notes.version(source)
+        elif source is not None:
             source.version = replace(source.version, content=content, height=height, is_known=True)
-            self._tables.notes.external(source)
+            tables.notes.external(source)
 
     def remember(self, path: bytes, version: int, size: int, mtime_ns: int) -> None:
         """The newest version that was written at a path; it stays while its path is remembered."""

@@ -1,11 +1,13 @@
 """What one process has done with files beyond the mount, kept until it acts or ends.
 
 What a fork opens before its exec are mostly redirections: still open afterwards, so they are the new image's,
-too, and that of each exec that follows.  Everything else belongs to the image that did it.
+too, and that of each exec that follows.  Of what others have read before an exec only files that were written
+by somebody recorded are kept, to be compared with what is open then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from pfs.lineage.image import Image
@@ -32,7 +34,19 @@ class Fact(NamedTuple):
 class Done:
     """One process.  `image` is the one that its facts are of; None where that is not known."""
 
-    __slots__ = ("facts", "handed", "image", "in_exec", "is_asked", "is_fork", "open", "process")
+    __slots__ = (
+        "facts",
+        "former",
+        "handed",
+        "image",
+        "in_exec",
+        "is_asked",
+        "is_fork",
+        "open",
+        "process",
+        "program",
+        "recorded",
+    )
 
     def __init__(self, process: Process | None, *, is_fork: bool) -> None:
         self.process = process
@@ -41,7 +55,10 @@ class Done:
         self.in_exec = False  # it is about to become, or has just become, another image
         self.is_asked = False  # to be described
         self.handed = 0  # facts, while it acts
+        self.program = b""  # executed last
         self.facts: dict[Fact, bool] = {}  # in order, once each; whether it outlives an exec
+        self.former: dict[Fact, None] = {}  # read before the last exec, and maybe still open
+        self.recorded: dict[Fact, None] = {}  # read by this image, and handed over
         self.open: dict[FileKey, None] = {}  # read when they were opened, not closed since
 
     def __len__(self) -> int:
@@ -49,8 +66,8 @@ class Done:
 
     @property
     def is_tainted(self) -> bool:
-        """Whether something that is open across execs was written by somebody recorded."""
-        return any(fact.is_recorded and lasts for fact, lasts in self.facts.items())
+        """Whether it may have read what somebody recorded has written."""
+        return bool(self.former) or any(fact.is_recorded for fact in self.facts)
 
     def add(self, fact: Fact) -> bool:
         """Keep a fact; False where there are too many, or it is there."""
@@ -58,6 +75,11 @@ class Done:
             return False
         self.facts[fact] = self.is_fork and not fact.is_write
         return True
+
+    def note_recorded(self, fact: Fact) -> None:
+        """It has read what somebody recorded has written."""
+        if not self.is_fork and len(self.recorded) < OPEN_MAX:
+            self.recorded[fact] = None
 
     def note_open(self, key: FileKey) -> None:
         """A file was read when it was opened; its closing says nothing new."""
@@ -69,6 +91,8 @@ class Done:
         """What does not outlive an exec is not the next image's."""
         self.in_exec = True
         self.is_fork = False
+        self.former |= self.recorded
+        self.recorded = {}
         self._leave()
 
     def go_on(self, image: Image | None) -> None:
@@ -77,9 +101,13 @@ class Done:
         self.in_exec = self.is_asked = False
         self.handed = 0
 
-    def give(self) -> list[Fact]:
-        """All facts, for an image that acts; what outlives an exec stays."""
-        facts = list(self.facts)
+    def give(self, is_open: Callable[[bytes], bool]) -> list[Fact]:
+        """All facts, for an image that acts; what outlives an exec stays.
+
+        is_open: whether an image that is described has a file open; else it says yes.
+        """
+        self.former = {fact: None for fact in self.former if is_open(fact.path)}
+        facts = [*self.former, *self.facts]
         self._leave()
         return facts
 

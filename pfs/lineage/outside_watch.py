@@ -11,6 +11,7 @@ Leaves to others which files count and what is mounted.  Owned by the event loop
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -38,6 +39,8 @@ WRITTEN_MAX: Final = 10_000  # files that were written lately
 MARKS_OF_TWO: Final = 4  # executed files of two execs: each program and its loader
 TOO_MANY: Final = f"it read more than {READS_MAX} files beyond the mount"
 CLOCK_NS: Final = 10_000_000  # a file may seem changed this much earlier than it was: a tick
+
+LOADER: Final = re.compile(rb"/ld(?:-[^/]*)?\.so[^/]*\Z")
 
 Event = tuple[int, int, bytes, int, int, int, int]  # pid, bits, path, size, mtime_ns, device, inode
 
@@ -105,7 +108,7 @@ class OutsideWatch:
         self.overflows = 0
         self.promote: Callable[[Image], Actor | None] | None = None  # have one recorded that never asked
         self.describe: Callable[[int], None] | None = None  # have a process looked at soon
-        self.learned: Callable[[Fact], None] | None = None  # a file was read of which only this is known
+        self.learned: Callable[[Fact], None] | None = None  # a file was read: its content counts
         self._source = source
         self._processes = processes
         self._facts = facts
@@ -115,6 +118,7 @@ class OutsideWatch:
         self._before_ns = now_ns()  # what is queued now was not, then
         self._done: OrderedDict[int, Done] = OrderedDict()
         self._count = 0  # facts in it, or more
+        self._parents: OrderedDict[int, Process] = OrderedDict()  # of those that act
         self._written: OrderedDict[FileKey, Written] = OrderedDict()
         # while events are taken:
         self._ahead: dict[int, int] = {}  # pid → files that it is still to execute
@@ -154,7 +158,12 @@ class OutsideWatch:
         mine, process = self._done.get(image.pid), self._processes.tasks.group(image.pid)
         if mine is not None and process is not None and process.image is image:
             self._is_now(mine, image)
-            self._hand_all(actor, mine, mine.give())
+            open_paths = None if raw is None else {target for _, target, _ in raw.fds}
+            self._hand_all(actor, mine, mine.give(lambda path: open_paths is None or path in open_paths))
+        if process is not None and process.parent is not None:
+            self._parents[process.parent.pid] = process.parent
+            if len(self._parents) > PIDS_MAX:
+                self._parents.popitem(last=False)
 
     def sweep(self, is_alive: Callable[[int], bool]) -> None:
         """Forget what has ended, now and then.  `is_alive` is asked where nobody tells of exits."""
@@ -200,6 +209,11 @@ class OutsideWatch:
         self._ahead[pid] -= 1
         if not done.in_exec:
             done.begin_exec()
+            parent = None if done.process is None else done.process.parent
+            if parent is not None and self._parents.get(parent.pid) is parent:
+                self._ask_for(pid)  # one beside it has acted
+        if not LOADER.search(path):
+            done.program = path
         if not self._leave_out(path):
             self._keep(done, self._fact(path, size, mtime_ns, key))
 
@@ -239,8 +253,9 @@ class OutsideWatch:
         return Fact(path, size, mtime_ns, key)
 
     def _read(self, done: Done, actor: Actor | None, fact: Fact) -> None:
-        if actor is None and fact.is_recorded:
-            actor = self._promoted(done)
+        if fact.is_recorded:
+            done.note_recorded(fact)
+            actor = actor or self._promoted(done)
         if actor is None or done.is_fork:
             self._keep(done, fact)
         if actor is not None:
@@ -338,7 +353,12 @@ class OutsideWatch:
     def _promoted(self, done: Done) -> Actor | None:
         """Have somebody recorded who never asked us: what it did before is handed over by that (`began`)."""
         image = done.image
-        return None if self.promote is None or image is None or image.is_own else self.promote(image)
+        if self.promote is None or image is None or image.is_own:
+            return None
+        actor = self.promote(image)
+        if actor is not None and image.description is None and done.program:
+            self._facts.describe(actor, replace(actor.activity, exe=done.program))
+        return actor
 
     def _before(self, image: Image) -> list[Done]:
         """What those did that are not recorded and whose memory it has, the nearest first."""
@@ -358,8 +378,11 @@ class OutsideWatch:
         parent = None if done.process is None else done.process.parent
         if actor is None and parent is not None and len(parent.children) > 1 and not done.is_asked:
             done.is_asked = True
-            if self.describe is not None:
-                self.describe(pid)
+            self._ask_for(pid)
+
+    def _ask_for(self, pid: int) -> None:
+        if self.describe is not None:
+            self.describe(pid)
 
     # facts
 
@@ -391,7 +414,7 @@ class OutsideWatch:
                 self._facts.describe(actor, replace(actor.activity, reason=TOO_MANY))
             return
         self._facts.outside_read(actor, fact.path, fact.size, fact.mtime_ns)
-        if not fact.is_recorded and self.learned is not None:
+        if self.learned is not None:
             self.learned(fact)
 
 

@@ -57,7 +57,8 @@ class DescribeFiles:
             if looked is None:
                 continue
             path, state = looked
-            if path not in seen and state.st_dev not in self.told_devices and not self._leave_out(path):
+            is_told = not is_open and state.st_dev in self.told_devices
+            if path not in seen and not is_told and not self._leave_out(path):
                 yield Named(path, state.st_size, state.st_mtime_ns, is_open)
                 seen.add(path)
                 if len(seen) > NAMED_MAX:

@@ -22,18 +22,18 @@ from pfs.lineage.mount_table import Mounts, MountTable
 from pfs.lineage.outside_done import Fact
 from pfs.lineage.outside_watch import OutsideWatch
 from pfs.lineage.outside_words import DescribeFiles
-from pfs.vfs.capture import Capture
+from pfs.vfs.capture import NEVER_ASKED, Capture
 from pfs.vfs.outside_content import content_of
 
 PAUSE_SECONDS: Final = 0.002  # between two drains, of a machine where files are opened all the time
 IDLE_SECONDS: Final = 0.05  # the connector is drained at least so often: its buffer never fills
 LOOK_SECONDS: Final = 1.0  # between two looks at what is mounted and which processes have ended
+LOOKS_MAX: Final = 3  # at one process: the first may come in the middle of an exec
 DESCRIBERS: Final = 2
 DESCRIBED_MAX: Final = 1_000  # processes waiting to be described
 HASHED_MAX: Final = 1_000  # files waiting to be hashed
 HASH_BYTES_MAX: Final = 64 * 1024 * 1024  # of one file
 SEEN_MAX: Final = 10_000  # files that need not be hashed again
-NEVER_ASKED: Final = "it never asked for anything and was not looked at in time"
 
 _log = structlog.get_logger("outside")
 
@@ -135,7 +135,10 @@ class OutsideFiles:
 
     async def _describe_some(self) -> None:
         async for pid in self._described:
-            await self._capture.describe_late(pid)
+            for _ in range(LOOKS_MAX):
+                if await self._capture.describe_late(pid) or not is_alive(pid):
+                    break
+                await trio.sleep(PAUSE_SECONDS)
 
     # content
 
