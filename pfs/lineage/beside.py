@@ -19,7 +19,7 @@ def opened(tables: Tables, actor: Actor, grip: Grip) -> None:
     if grip.writes:
         buffer = actor.buffers.setdefault(grip.path, set())
         buffer.update(other.position for other in actor.grips if other.position >= 0)
-    actor.grips.add(grip)
+    actor.grips[grip] = None
     looked(actor, grip)
 
 

@@ -203,6 +203,8 @@ class Kept:
             self.release(source)
         actor.executing = []
         if actor.parent is not None:
+            if actor.parent.successor is actor:
+                actor.parent.successor = None  # no circle of references is left to the garbage collector
             self.leave(actor.parent)
 
     def _unlearn(self, actor: Actor, one: Input, position: int) -> None:

@@ -6,7 +6,7 @@ read while the loop goes on: inputs below a watermark, and versions that have en
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pfs.lineage.facts import Activity, Ending, Flag, Input, Relation, Version
 from pfs.lineage.group import Origin
@@ -133,12 +133,10 @@ class Actor:
         self.number = number  # in the journal
         self.inputs: list[Input] = []  # append-only; an entry above `covered` may be replaced
         self.known: dict[int, int] = {}  # version → position in `inputs`
-        self.told: dict[
-            int, tuple[int, int]
-        ] = {}  # activity → watermark and position of our last entry about it
-        self.before: dict[
-            int, int
-        ] = {}  # position of an entry about an activity → watermark of the one before
+        # Of entries about activities: activity → watermark and position of the newest; position → watermark
+        # of the one before.
+        self.told: dict[int, tuple[int, int]] = {}
+        self.before: dict[int, int] = {}
         self.tells: dict[int, list[int]] = {}  # activity → positions of its entries about us
         self.links: dict[int, Link] = {}  # by the id of the source
         self.sinks: dict[int, Link] = {}  # by the id of the sink
@@ -148,16 +146,15 @@ class Actor:
         self.ordinal = 0  # of the next version it begins
         self.place: object = None  # of its first output: a Place, or the path of an outside file
         self.is_multiple = False  # whether it wrote at more than one place
-        self.grips: set[Grip] = set()  # open ones, of interactive programs only
-        self.buffers: dict[
-            bytes, set[int]
-        ] = {}  # of those: path → positions that what it writes there came from
+        # Of interactive programs: open handles, and path → positions that what it writes there comes from.
+        self.grips: dict[Grip, None] = {}
+        self.buffers: dict[bytes, set[int]] = {}
         self.hears = False  # whether something may reach it that it does not ask us for: `links` or `mapped`
-        self.mapped: set[Grip] = set()  # open readable ones of files that are stored to through mappings
-        self.executing: list[
-            tuple[LiveVersion | External, bytes]
-        ] = []  # opened to be executed, with its path
-        self.own: set[int] = set()  # stored versions that it alone made, from nothing that was there before
+        self.mapped: dict[Grip, None] = {}  # open readable handles of files stored to through mappings
+        self.executing: list[tuple[LiveVersion | External, bytes]] = []  # opened to be executed; their paths
+        self.own: dict[
+            int, None
+        ] = {}  # stored versions that it alone made, from nothing that was there before
         self.successor: Actor | None = None  # what the same process became by exec
         self.ended: Ending | None = None
         self.is_late = False  # ended, and the segments that describe it do not know
@@ -186,6 +183,9 @@ class External:
         self.version = version
         self.origin = origin
         self.uses = 0
+
+
+NOBODY_BEGAN: Final = (0, 0)
 
 
 class LiveVersion:
@@ -233,7 +233,7 @@ class LiveVersion:
         self.base = 0  # going back from `previous`, the first that its only writer did not make alone
         self.credits: tuple[Credit, ...] = ()
         self.generation = 0
-        self.began = (0, 0)  # number of the activity that began it, and how many it had begun then
+        self.began = NOBODY_BEGAN  # number of who began it, how many it had begun then: for the first note
         self.is_noted = False  # whether the journal knows it
         self.is_open = True  # False: nothing is written to it any more
         self.is_untouched = True  # made or emptied, not written since: who writes first takes it over
@@ -267,6 +267,10 @@ class LiveVersion:
         return self.credits[0].actor if len(self.credits) == 1 else None
 
 
+_NO_HOLDERS: Final[dict[Actor, int]] = {}  # of files that nobody may write: a dict each would cost 64 bytes
+_NO_GRIPS: Final[dict[Grip, None]] = {}
+
+
 class File:
     """One file that is open, or whose newest version no commit holds."""
 
@@ -276,9 +280,39 @@ class File:
         self.place = place
         self.version: LiveVersion | None = None
         self.stamp = 1  # grows whenever somebody who looked before would learn something new
-        self.holders: dict[Actor, int] = {}  # who may write it, and through how many handles
-        self.grips: dict[Grip, None] = {}  # open ones
+        self.holders = _NO_HOLDERS  # who may write it, and through how many handles
+        self.grips = _NO_GRIPS  # open ones
         self.is_mapped = False  # whether an open handle may have a mapping that was stored to
+
+    def hold(self, actor: Actor) -> None:
+        """One more handle through which an activity may write."""
+        if self.holders:
+            self.holders[actor] = self.holders.get(actor, 0) + 1
+        else:
+            self.holders = {actor: 1}
+
+    def enter(self, grip: Grip) -> None:
+        """One more open handle."""
+        if self.grips:
+            self.grips[grip] = None
+        else:
+            self.grips = {grip: None}
+
+    def leave(self, grip: Grip) -> None:
+        """A handle is closed, for all that had it."""
+        self.grips.pop(grip, None)
+        if not self.grips:
+            self.grips = _NO_GRIPS
+        if not grip.writes:
+            return
+        for actor in grip.holders:
+            count = self.holders.get(actor, 0) - 1
+            if count > 0:
+                self.holders[actor] = count
+            else:
+                self.holders.pop(actor, None)
+        if not self.holders:
+            self.holders = _NO_HOLDERS
 
 
 class Grip:

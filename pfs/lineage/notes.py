@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 from pfs.lineage.facts import Change, Input
-from pfs.lineage.live import Actor, External, Link, LiveVersion
+from pfs.lineage.live import NOBODY_BEGAN, Actor, External, Link, LiveVersion
 
 
 class Op(IntEnum):
@@ -93,7 +93,7 @@ class Notebook:
 
     def version(self, version: LiveVersion) -> None:
         """All about a version."""
-        version.is_noted = True
+        version.is_noted, began, version.began = True, version.began, NOBODY_BEGAN
         held, is_told = version.frozen, version.content is not None
         self.batch.append(
             (
@@ -118,7 +118,7 @@ class Notebook:
                 None if version.beside is None else list(version.beside),
                 (version.content, version.height, version.size, version.mtime_ns) if is_told else None,
                 version.origin,
-                version.began,
+                began,
             )
         )
 

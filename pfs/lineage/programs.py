@@ -1,7 +1,7 @@
 """A file that is opened to be executed is the program of the image that comes next, and an input of that.
 
-Which open was the program's own and which its interpreter's or loader's, the path of the executable tells.  An exec
-that failed leaves what it had opened to the next one: rather an input too many than one too few.
+Which open was the program's own and which its interpreter's or loader's, the path of the executable tells.
+An exec that failed leaves what it had opened to the next one: rather an input too many than one too few.
 """
 
 from __future__ import annotations

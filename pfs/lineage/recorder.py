@@ -118,7 +118,7 @@ class Recorder(Sealing):
         if not by_exec:
             flows.tell_parent(tables, actor)
         actor.ended = ending
-        actor.grips, actor.mapped, actor.buffers = set(), set(), {}
+        actor.grips, actor.mapped, actor.buffers = {}, {}, {}
         tables.notes.actor(actor)
         tables.set_late(actor, actor.is_stored)
         tables.remember(actor)
@@ -156,9 +156,9 @@ class Recorder(Sealing):
         self._reach(place.branch, generation)
         file = tables.file(place)
         grip = Grip(file, actor, reads, writes)
-        file.grips[grip] = None
+        file.enter(grip)
         if writes:
-            file.holders[actor] = file.holders.get(actor, 0) + 1
+            file.hold(actor)
         try:
             if truncates or creates:
                 self._refresh(actor)
@@ -283,17 +283,11 @@ class Recorder(Sealing):
     def close(self, grip: Grip) -> None:
         """The handle is released."""
         tables, file = self._tables, grip.file
-        file.grips.pop(grip, None)
+        file.leave(grip)
         for actor in grip.holders:
-            if grip.writes:
-                count = file.holders.get(actor, 0) - 1
-                if count > 0:
-                    file.holders[actor] = count
-                else:
-                    file.holders.pop(actor, None)
             if actor.grips or actor.mapped:
-                actor.grips.discard(grip)
-                actor.mapped.discard(grip)
+                actor.grips.pop(grip, None)
+                actor.mapped.pop(grip, None)
                 actor.hears = bool(actor.links or actor.mapped)
         version = file.version
         if version is not None and not version.is_noted:
@@ -322,7 +316,7 @@ class Recorder(Sealing):
         tables = self._tables
         file = tables.files.get(place)
         version = None if file is None else file.version
-        number = 0 if version is None else version.id
+        number = version.id if version is not None and version.is_noted else 0
         if version is None and kind == ChangeKind.REMOVE:
             number = tables.committed_id(place)
         who = 0 if actor is None else actor.activity.id
@@ -407,10 +401,10 @@ class Recorder(Sealing):
         grip.holders = (*grip.holders, actor)
         file = grip.file
         if grip.writes:
-            file.holders[actor] = file.holders.get(actor, 0) + 1
+            file.hold(actor)
         if file.is_mapped and grip.reads:
             self._map(grip, actor)
 
     def _map(self, grip: Grip, actor: Actor) -> None:
-        actor.mapped.add(grip)
+        actor.mapped[grip] = None
         actor.hears = True

@@ -122,7 +122,7 @@ class Replay:
         actor.covered = max(covered, self._covered.get(number, 0))
         actor.stored, actor.repo, actor.segment = stored, repo, segment
         actor.ended = None if ended is None else msgspec.convert(ended, Ending)
-        actor.own = set(own)
+        actor.own = dict.fromkeys(own)
         return actor
 
     def _make_version(self, note: Raw) -> LiveVersion:

@@ -13,7 +13,17 @@ from typing import Final
 from pfs.lineage.facts import OUTSIDE, Change, Flag, Input, Level, Version, Writer, raw_version_id, version_id
 from pfs.lineage.group import Origin
 from pfs.lineage.kept import Kept
-from pfs.lineage.live import Actor, Credit, External, File, Files, LiveVersion, Place, Seen
+from pfs.lineage.live import (
+    NOBODY_BEGAN,
+    Actor,
+    Credit,
+    External,
+    File,
+    Files,
+    LiveVersion,
+    Place,
+    Seen,
+)
 from pfs.lineage.notes import Notes
 
 BASES_MAX: Final = 200_000  # files whose committed version is at hand, ~200 bytes each
@@ -184,7 +194,7 @@ class Tables(Kept):
         actor: whose it will be; None: made by nobody recorded.
         """
         place, number = file.place, self.next_number()
-        began = (0, 0)
+        began = NOBODY_BEGAN
         if actor is None:
             nonce = b"%d %d" % (number, self.now_ns())
             version_number = raw_version_id(place.repo, place.file_id.to_bytes(8, "little"), nonce)
@@ -385,7 +395,7 @@ class Tables(Kept):
         """A version is in a segment; where something live depends on it, it stays as one from elsewhere."""
         writer = version.only_writer
         if writer is not None and writer.ended is None and not version.depends_on_previous:
-            writer.own.add(version.id)
+            writer.own[version.id] = None
         self.settle(version)
         self.dethrone(version)
         if version.uses:
