@@ -67,7 +67,7 @@ class Processes:
         self._boottime_ns = boottime_ns
         self._reader = reader
         self._stat = stat
-        self._doubt_ns = 0 if connector is not None else _NEVER  # what was sure by then is not any more
+        self._doubt_ns = 0 if connector is not None else _NEVER  # what was sure before is not any more
         self._outside: dict[int, Image] = {}  # by user
         self._reading: dict[int, list[int]] = {}  # by process or thread: since when it is being read
         for pid in own:
@@ -146,7 +146,7 @@ class Processes:
 
     def _is_sure(self, process: Process) -> bool:
         """Whether every event since its image was known has been heard."""
-        return self._doubt_ns == 0 or process.sure_ns > self._doubt_ns
+        return process.sure_ns >= self._doubt_ns
 
     def outside(self, uid: int) -> Image:
         """Who asks where the kernel has no pid for us: somebody of this user."""

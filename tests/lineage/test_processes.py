@@ -190,6 +190,28 @@ def test_threads_that_were_there_before_count_too(machine: Machine) -> None:
     assert image.ended.exit == 5
 
 
+def test_a_thread_that_is_met_later_counts_once(machine: Machine) -> None:
+    machine.thread(machine.spawn(SHELL, 200), 201)
+    machine.queue.clear()
+    processes = machine.processes()
+    image = ask(processes, 200)
+    assert ask(processes, 201) is image
+    machine.end_thread(200, 201)
+    machine.exit(200)
+    processes.drain()
+    assert image.ended is not None
+
+
+def test_a_fork_from_before_knows_nothing_of_its_parent(machine: Machine) -> None:
+    machine.fork(SHELL, 200)
+    machine.queue.clear()
+    processes = machine.processes()
+    parent = ask(processes, SHELL)
+    child = ask(processes, 200)
+    assert child.parent is parent
+    assert child.forked_from is None
+
+
 def test_a_thread_that_execs_becomes_the_first(machine: Machine, processes: Processes) -> None:
     old = ask(processes, machine.spawn(SHELL, 200))
     machine.thread(200, 201)
@@ -200,6 +222,9 @@ def test_a_thread_that_execs_becomes_the_first(machine: Machine, processes: Proc
     assert new.parent is old
     machine.fork(SHELL, 201)  # the number is free
     assert ask(processes, 201).pid == 201
+    machine.end_thread(200, machine.thread(200, 202))
+    processes.drain()
+    assert new.ended is None
     machine.exit(200)
     processes.drain()
     assert new.ended is not None

@@ -99,8 +99,55 @@ def test_a_thread_number_used_again_is_seen(machine: Machine, blind: Callable[[]
     machine.thread(300, 201)
     if processes.has_connector:
         machine.lose()
-    assert argv(ask(processes, 201)) == b"other\0"
     assert ask(processes, 200) is old
+    assert argv(ask(processes, 201)) == b"other\0"
+
+
+def test_a_process_number_that_is_a_threads_now_is_seen(
+    machine: Machine, blind: Callable[[], Processes]
+) -> None:
+    machine.spawn(SHELL, 200)
+    machine.spawn(SHELL, 300)
+    processes = blind()
+    gone = processes.tasks.heard(300).image
+    machine.exit(300)
+    machine.thread(200, 300)
+    assert ask(processes, 300) is processes.tasks.heard(200).image
+    assert gone.ended is not None
+
+
+def test_a_number_used_again_is_not_who_was_never_described(machine: Machine, processes: Processes) -> None:
+    machine.spawn(SHELL, 200, b"old\0")
+    machine.exit(200)
+    processes.drain()
+    machine.now += 10**9
+    machine.spawn(SHELL, 200, b"new\0")
+    machine.lose()
+    image = ask(processes, 200)
+    assert argv(image) == b"new\0"
+    assert image.ended is None
+
+
+def test_who_was_met_after_an_overflow_is_sure(machine: Machine, processes: Processes) -> None:
+    machine.spawn(SHELL, 200)
+    machine.lose()
+    image = ask(processes, 200)
+    machine.looks.clear()
+    machine.now += 10**6
+    assert ask(processes, 200) is image
+    machine.lose()
+    assert ask(processes, 200) is image
+    assert ask(processes, 200) is image
+    assert machine.looks == [("stat", 200)]
+
+
+def test_a_number_of_a_thread_of_ours_may_be_somebody_elses(machine: Machine) -> None:
+    processes = machine.processes(connector=False)
+    machine.thread(OWN, 50)
+    assert ask(processes, 50).is_own
+    machine.end_thread(OWN, 50)
+    machine.spawn(SHELL, 50)
+    assert argv(ask(processes, 50)) == b"cat\0"
 
 
 def test_who_left_unseen_is_settled(machine: Machine, blind: Callable[[], Processes]) -> None:
