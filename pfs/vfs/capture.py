@@ -16,12 +16,12 @@ from typing import TypeVar
 import structlog
 import trio
 
-from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.facts import Activity, ChangeKind, Ending, Flag
-from pfs.lineage.live import Actor, Grip
 from pfs.lineage.image import Image
+from pfs.lineage.live import Actor, Grip
 from pfs.lineage.outside_watch import OutsideWatch
 from pfs.lineage.processes import Processes
+from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.recorder import Recorder
 from pfs.objects.entry import FileType
 from pfs.overlay.attributes import Change
@@ -69,14 +69,13 @@ class Capture:
         self._own_threads = own_threads
         self._shown_name = shown_name
         self._pipes = Pipes(processes, self._read)
+        self._stages: list[Image] = []  # what processes with pipes have gone on to run
         self._to_describe, self._executed = trio.open_memory_channel[int](EXECUTED_MAX)
         self._readers = trio.CapacityLimiter(DESCRIBE_THREADS)
         self._threads = trio.CapacityLimiter(ABANDONED_MAX)
         self._open: dict[bytes, set[Grip]] = {}  # readable handles by the path they were opened at
         self._paths: dict[Grip, bytes] = {}
-        self._reading: dict[
-            Actor, dict[Grip, bool]
-        ] = {}  # readable handles by who opened them: close on exec?
+        self._reading: dict[Actor, dict[Grip, bool]] = {}  # readable handles by opener: close on exec?
         self._across: dict[Image, list[Grip]] = {}  # handles that were open when an image began by exec
         self._mappable: dict[Node, list[Actor]] = {}  # who may store to a file through a mapping
         processes.tasks.on_exit = self._exited
@@ -91,9 +90,23 @@ class Capture:
             self.processes.drain()
         else:
             self.outside.drain()
+        while self._stages:
+            self._pass_on(self._stages.pop())
+
+    def _pass_on(self, image: Image) -> None:
+        """A process with pipes has gone on to another program: that one talks through them from now on.
+
+        It may never ask us anything, and be gone before its command line is read.
+        """
+        if not image.is_adopted and self.processes.adopt(image.pid, None, NEVER_ASKED) is not image:
+            return
+        self.actor_of(image)
+        if image.description is None:
+            with suppress(trio.WouldBlock):
+                self._to_describe.send_nowait(image.pid)
 
     def find(self, tid: int) -> Actor | None:
-        """The actor of a thread whose process image is surely known; None where it has to be looked at first."""
+        """The actor of a thread whose image is surely known; None where it has to be looked at first."""
         self.drain()
         image = self.processes.find(tid)
         return None if image is None or image.is_own else self.actor_of(image)
@@ -184,11 +197,7 @@ class Capture:
         """Read the command lines of stages that may never ask us anything, as long as they are there."""
         async with self._executed:
             async for pid in self._executed:
-                raw = await self._in_thread(self.processes.read, pid)
-                image = self.processes.describe(pid, raw)
-                if image is not None and raw is not None:
-                    self._pipes.note(image, raw)
-                    self._connect(image, self.actor_of(image))
+                await self.describe_late(pid)
 
     async def describe_late(self, pid: int) -> bool:
         """Read what one runs that may never ask us anything: one in a pipeline, or recorded all the same.
@@ -218,8 +227,7 @@ class Capture:
 
     def _execed(self, old: Image, new: Image) -> None:
         if self._pipes.holds(old):
-            with suppress(trio.WouldBlock):
-                self._to_describe.send_nowait(new.pid)
+            self._stages.append(new)
         actor: Actor | None = old.actor  # type: ignore[assignment]
         if actor is not None:
             across = [grip for grip in self._reading.get(actor, ()) if not self._reading[actor][grip]]
@@ -236,7 +244,7 @@ class Capture:
 
     # what is done
 
-    async def opening(self, tid: int, node: Node, writes: bool) -> Actor | None:
+    async def opening(self, tid: int, node: Node) -> Actor | None:
         """Who opens a file; stores through mappings that it must not miss are fetched first."""
         actor = await self.actor(tid)
         if actor is not None and self.mapped is not None and isinstance(node.tree, WorkingTree):
@@ -277,8 +285,8 @@ class Capture:
         assert isinstance(node.tree, Tree)
         return b"/".join([self._prefix, self._shown_name(node.tree), path_of(node)])
 
-    def is_news(self, grip: Grip, tid: int) -> bool:
-        """Whether a READ has to be recorded: somebody has changed the file since, or another asks."""
+    def is_news(self, grip: Grip) -> bool:
+        """Whether a READ has to be recorded: somebody has changed the file since."""
         reader = grip.reader
         return grip.seen != grip.file.stamp or reader is None
 

@@ -271,7 +271,7 @@ class Filesystem:
         handle = Handle(node, flags, caller)
         actor = None
         if self.capture is not None and not isinstance(node.tree, SpecialTree):
-            actor = await self.capture.opening(caller.pid, node, handle.writes)
+            actor = await self.capture.opening(caller.pid, node)
         if isinstance(node.tree, SpecialTree):
             if isinstance(node, Special) and isinstance(node.shown, ShownFile):
                 if handle.writes and node.shown.write is None:
@@ -319,7 +319,7 @@ class Filesystem:
         tree = node.tree
         if isinstance(tree, SpecialTree):
             return handle.text[offset : offset + size]
-        if handle.grip is not None and self.capture is not None and self.capture.is_news(handle.grip, tid):
+        if handle.grip is not None and self.capture is not None and self.capture.is_news(handle.grip):
             await self.capture.reading(handle.grip, tid)
         assert isinstance(tree, Tree)
         content = tree.content(node)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pfs.lineage.live import Held, Place, Seen
 from pfs.overlay import files
 from pfs.overlay.branches import Branches
-from pfs.overlay.content import Committed, Content, Layer, layers, resolve
+from pfs.overlay.content import Committed, Content, layers, resolve
 from pfs.overlay.node import Node
 from pfs.overlay.tree import Tree
 from pfs.overlay.worktree import WorkingTree

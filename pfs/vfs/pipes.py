@@ -1,9 +1,9 @@
 """Who is at the other end of a pipe: data that goes between processes without touching the mount.
 
 Descriptions say which pipes a process holds.  The other ends belong to its relatives: those of the same
-parent, the parent itself, children.  They are looked for when a process with pipes is first described, while
-it waits for us: whoever reads from it can't have ended, though it may not have been started yet.  A stage that
-never asks us anything is found this way, too; its command line is read once more after its exec.
+parent, the parent itself.  They are looked for when a process with pipes is first described, while it waits
+for us: whoever reads from it can't have ended, though it may not have been started yet.  A stage that never
+asks us anything is found this way, too; its command line is read once more after its exec.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
-from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.image import Image
 from pfs.lineage.processes import Processes
+from pfs.lineage.raw_description import RawDescription
 
 PIPES_MAX = 10_000  # the least recently seen are forgotten
 RELATIVES_MAX = 64
-LOOKS_MAX = 8  # for an end that a process may still have to be started for
-LOOK_SECONDS = 0.002  # between two of them
-STANDARD = (0, 1, 2)
+LOOKS_MAX = 12  # for an end that a process may still have to be started for
+LOOK_SECONDS = 0.001  # after the first of them; each waits longer than the one before
 
 Read = Callable[[int], Awaitable[RawDescription | None]]
 
@@ -35,6 +34,7 @@ class Pipes:
         self._read = read
         self._ends: OrderedDict[int, dict[Image, int]] = OrderedDict()  # by inode: who holds it, by O_ACCMODE
         self._held: dict[Image, dict[int, int]] = {}
+        self._vain: set[int] = set()  # pipes whose other end is out of sight: not waited for again
 
     def note(self, image: Image, raw: RawDescription) -> None:
         """Take down what a process holds.
@@ -58,6 +58,7 @@ class Pipes:
             self._held.setdefault(image, {})[inode] = ends[image]
         while len(self._ends) > PIPES_MAX:
             inode, ends = self._ends.popitem(last=False)
+            self._vain.discard(inode)
             for other in ends:
                 known = self._held.get(other, {})
                 known.pop(inode, None)
@@ -65,7 +66,7 @@ class Pipes:
                     self._held.pop(other, None)
 
     def peers(self, image: Image) -> tuple[list[Image], list[Image]]:
-        """(those who may write to it, those who may read from it), by what it holds and held before its exec."""
+        """(those who may write to it, those who may read from it), by what it holds or held before exec."""
         sources: dict[Image, None] = {}
         sinks: dict[Image, None] = {}
         for inode, access in self._of(image).items():
@@ -88,21 +89,22 @@ class Pipes:
             at = at.parent
         return found
 
-    def _lacks(self, image: Image) -> bool:
-        """Whether there is a pipe whose other end nobody known holds."""
+    def _lacking(self, image: Image) -> list[int]:
+        """Its pipes whose other end nobody known holds, and that were not looked for in vain."""
+        found = []
         for inode, access in self._of(image).items():
             others = (theirs for other, theirs in self._ends.get(inode, {}).items() if other.pid != image.pid)
-            if not any(theirs != access or theirs == os.O_RDWR for theirs in others):
-                return True
-        return False
+            if inode not in self._vain and not any(one != access or one == os.O_RDWR for one in others):
+                found.append(inode)
+        return found
 
     async def trace(self, image: Image) -> list[Image]:
         """Look for the other ends of an image's pipes among its relatives; who was found, to be connected."""
         found: list[Image] = []
         todo = [image]
         looked: set[int] = {image.pid}
-        for _ in range(LOOKS_MAX):
-            todo = [one for one in todo if self._lacks(one)]
+        for number in range(1, LOOKS_MAX + 1):
+            todo = [one for one in todo if self._lacking(one)]
             if not todo:
                 break
             for pid in self._relatives(todo, looked):
@@ -114,8 +116,10 @@ class Pipes:
                 self.note(other, raw)
                 found.append(other)
                 todo.append(other)
-            await trio.sleep(LOOK_SECONDS)
+            await trio.sleep(LOOK_SECONDS * number)
             self._processes.drain()
+        else:
+            self._vain.update(inode for one in todo for inode in self._lacking(one))
         return found
 
     def _relatives(self, images: Iterable[Image], looked: set[int]) -> list[int]:
@@ -131,7 +135,7 @@ class Pipes:
         return [pid for pid in pids if pid not in looked and pid]
 
     def holds(self, image: Image) -> bool:
-        """Whether it is known to hold a pipe on a standard descriptor's place in a pipeline."""
+        """Whether it is known to hold any pipe."""
         return image in self._held
 
 
