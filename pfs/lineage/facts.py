@@ -188,7 +188,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Source(Protocol):
-    """Where facts are asked for: what is live, what is indexed, or both.  Unknown ids give None or nothing."""
+    """Where facts are asked for: what is live, indexed, or both.  Unknown ids give None or nothing."""
 
     def activity(self, activity: int) -> Activity | None:
         """The description of an activity."""
@@ -256,7 +256,7 @@ def version_id(activity: int, ordinal: int) -> VersionId:
 
 
 def raw_version_id(repo: int, place: bytes, content: bytes) -> VersionId:
-    """The id of a version that nobody who was recorded made: in a repo `place` is the file id, outside the path."""
+    """The id of a version that nobody recorded made; `place`: the file id in a repo, the path outside."""
     return VersionId(_id(_RAW, repo.to_bytes(8, "little"), place, content))
 
 

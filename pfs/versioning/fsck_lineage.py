@@ -1,9 +1,10 @@
 """fsck of stored lineage: every segment that commits name is there and whole, and what it builds on, too.
 
-That a segment is whole is its hash's matter; that its facts hang together is checked as it is decoded (inputs
-come before what was made from them, so nothing can go round in a circle within it).  Here: what a fact names in
-another segment is there, is the version that it says, and has the content that it says.  Segments name those
-below them by hash, so there is no circle among them.  Entries of trees lead to rows with their own content.
+That a segment is whole is its hash's matter; that its facts hang together is checked as it is decoded
+(inputs come before what was made from them, so nothing can go round in a circle within it).  Here: what a
+fact names in another segment is there, is the version that it says, and has the content that it says.
+Segments name those below them by hash, so there is no circle among them.  Entries of trees lead to rows
+with their own content.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class LineageCheck:
             self._bad.add(segment)
             yield f"its origin, lineage segment {segment.hex()[:16]}: {why}"
         elif row >= len(group.versions):
-            yield f"its origin is row {row} of lineage segment {segment.hex()[:16]}, which has {len(group.versions)}"
+            rows = len(group.versions)
+            yield f"its origin is row {row} of lineage segment {segment.hex()[:16]}, which has {rows}"
         elif (group.versions[row].content, group.versions[row].size) != (entry.content, entry.size):
             yield f"its origin, row {row} of lineage segment {segment.hex()[:16]}, has another content"
 

@@ -1,8 +1,8 @@
 """The lineage segments that commits hold, and an index that lacks some of them.
 
-A crash between a commit and its indexing, or an index that was damaged, leaves segments that questions do not
-find.  What commits name is the truth; what those segments build on is followed, for a checkpoint that named it
-may have expired.
+A crash between a commit and its indexing, or an index that was damaged, leaves segments that questions do
+not find.  What commits name is the truth; what those segments build on is followed, for a checkpoint that
+named it may have expired.
 """
 
 from __future__ import annotations

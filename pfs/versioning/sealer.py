@@ -1,11 +1,11 @@
 """Lineage into commits: what was recorded of a sealed generation becomes segments under the commit's hash.
 
 Order, within a commit: on the loop `begin` names the versions that the generation ends → in the commit's
-thread, versions that somebody has seen and that were overwritten since are cut, before the files they were part
-of; once all content ids are known the group is encoded and put, and each file's entry gets the row that made it
-→ after the commit point, on the loop, `finish` lets the recorder forget; the index follows in a thread of its
-own.  A commit that fails leaves all of it live for the next one; an index that misses a segment is mended when
-the store is opened.
+thread, versions that somebody has seen and that were overwritten since are cut, before the files they were
+part of; once all content ids are known the group is encoded and put, and each file's entry gets the row
+that made it → after the commit point, on the loop, `finish` lets the recorder forget; the index follows in
+a thread of its own.  A commit that fails leaves all of it live for the next one; an index that misses a
+segment is mended when the store is opened.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One lineage segment: facts to a payload and back (the format is in `stored`).
 
-Promises: equal facts give equal payloads; a payload that does not make sense raises CorruptObject, whatever it
-holds, and takes no more memory than the limits in `stored` allow.  What is read has been checked: every
+Promises: equal facts give equal payloads; a payload that does not make sense raises CorruptObject, whatever
+it holds, and takes no more memory than the limits in `stored` allow.  What is read has been checked: every
 reference leads somewhere, and no version depends on itself.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pfs.errors import CorruptObject
 from pfs.lineage.group import Group, Slice
 from pfs.lineage.segment import stored
 from pfs.lineage.segment.activities import (

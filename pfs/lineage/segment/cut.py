@@ -1,19 +1,18 @@
 """A group of facts to segments: cut where they grow too large, each built on those before.
 
-The cuts follow the order of pfs.lineage.segment.order, so whatever a fact needs stands in its own segment or in
-one before.  There it is named by the id of that segment: a version as a used one with its origin, earlier inputs
-of an activity by `Slice.before`.
+The cuts follow the order of pfs.lineage.segment.order, so whatever a fact needs stands in its own segment
+or in one before.  There it is named by the id of that segment: a version as a used one with its origin,
+earlier inputs of an activity by `Slice.before`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from pfs.errors import PfsError
 from pfs.lineage.facts import Input
 from pfs.lineage.group import Group, Origin, Slice
 from pfs.lineage.segment import stored

@@ -117,9 +117,7 @@ class InputsReader:
             if code >= _CODES and (code - _CODES) % 3 == _INFORMED:
                 source = self._names.slice(own - unzigzag((code - _CODES) // 3))
                 watermark = self._names.ends[source] - _next(self._watermarks)
-                inputs.append(
-                    Input(self._names.activities[source], True, watermark, level, flags, time_ns)
-                )
+                inputs.append(Input(self._names.activities[source], True, watermark, level, flags, time_ns))
             else:
                 inputs.append(Input(self._version(code), False, 0, level, flags, time_ns))
         return tuple(inputs)

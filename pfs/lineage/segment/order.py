@@ -25,7 +25,7 @@ class What(IntEnum):
 
 
 class Step(NamedTuple):
-    """The next `amount` inputs of a slice, or one version, change or slice; `number` is its place in the group."""
+    """The next `amount` inputs of a slice, or one version, change or slice: number `number` of the group."""
 
     what: What
     number: int

@@ -1,10 +1,10 @@
 """The format of a lineage segment (LINEAGE object): a group of facts, column by column.
 
-The payload is the canonical msgpack of `Stored`: nested arrays, in the order of the fields below, the number of
-the format first.  It is not compressed: the store does that (one zstd frame a record), and an id must not depend
-on the version of a library.  Columns are made as pfs.lineage.segment.columns says.  "delta": to the one before in the
-column, the first to 0; "signed": zigzag; "optional": 0 for none, else 1 + signed delta to the last that was
-there.  Times are ns since 1970.  What is named by a number:
+The payload is the canonical msgpack of `Stored`: nested arrays, in the order of the fields below, the
+number of the format first.  It is not compressed: the store does that (one zstd frame a record), and an id
+must not depend on the version of a library.  Columns are made as pfs.lineage.segment.columns says.
+"delta": to the one before in the column, the first to 0; "signed": zigzag; "optional": 0 for none, else 1 +
+signed delta to the last that was there.  Times are ns since 1970.  What is named by a number:
 
 - a *word* (any byte string, or text in UTF-8): its place in `words`
 - a *slice*: its place; an activity that has none here: its place in `strangers`
@@ -14,9 +14,9 @@ there.  Times are ns since 1970.  What is named by a number:
 
 Tables hold each value once, in the order of first use.
 
-Ids are 64-bit hashes, so they are made again where they can be: an activity's from its key, a version's from the
-first of its writers and how many that one began before, a raw version's from its place and content.  Only what
-does not follow from these is stored.
+Ids are 64-bit hashes, so they are made again where they can be: an activity's from its key, a version's
+from the first of its writers and how many that one began before, a raw version's from its place and
+content.  Only what does not follow from these is stored.
 
 An input is a symbol of sequences (step 3 x Q, fixed 2 x Q): code x Q + quality, where quality is the place of
 (level, flags) in `levels` and `flags`, Q how many of them there are, and code
@@ -27,9 +27,10 @@ An input is a symbol of sequences (step 3 x Q, fixed 2 x Q): code x Q + quality,
     2 + 3 x n + 1  row n
     2 + 3 x n + 2  the activity whose slice is n (signed) slices before the own one
 
-Used versions are numbered in this order; those that no input names follow: what rows replaced, then programs of
-`specs`, then versions of `changes`.  Failed look-ups and listings of directories will be further codes, in
-another format.  Times of inputs are kept in ms, rounded down: their order tells what came first.
+Used versions are numbered in this order; those that no input names follow: what rows replaced, then
+programs of `specs`, then versions of `changes`.  Failed look-ups and listings of directories will be
+further codes, in another format.  Times of inputs are kept in ms, rounded down: their order tells what came
+first.
 
 A used version is kept as far as it says which bytes these were; how they were made is at its origin.
 """

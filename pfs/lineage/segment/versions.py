@@ -12,7 +12,7 @@ from pfs.lineage.group import Origin
 from pfs.lineage.segment import columns
 from pfs.lineage.segment.columns import Numbers, deltas, sums, unzigzag, within, zigzag
 from pfs.lineage.segment.names import Namer, Names
-from pfs.lineage.segment.stored import CONTENT_BYTES, Rows, Shapes, Versions
+from pfs.lineage.segment.stored import CONTENT_BYTES, Shapes, Versions
 
 Used = tuple[Version, Origin | None]
 
@@ -28,9 +28,7 @@ _TRIES_NEAR: Final = 64
 
 def bare_used(version: Version, origin: Origin | None) -> Version:
     """What is stored of a used version: which bytes it was, not how they were made."""
-    kept = replace(
-        version, relation=Relation.RAW, previous=0, writers=(), focus=None, rest=Level.OBSERVED
-    )
+    kept = replace(version, relation=Relation.RAW, previous=0, writers=(), focus=None, rest=Level.OBSERVED)
     return kept if origin is None else replace(kept, time_ns=0, imported="")
 
 
@@ -177,8 +175,7 @@ def read_versions(
         for shape, file_id, path, content, size, time_ns, mtime_ns, written in parts
     ]
     versions = [
-        replace(version, id=an_id)
-        for version, an_id in zip(versions, _read_ids(part, versions), strict=True)
+        replace(version, id=an_id) for version, an_id in zip(versions, _read_ids(part, versions), strict=True)
     ]
     names.used = [version.id for version in versions[:used]]
     names.rows = [version.id for version in versions[used:]]
