@@ -26,7 +26,8 @@ INDEXER: Final = Manner(interactive=False, pins=False)
 EDITORS: Final = (
     b"vi vim nvim vim.basic vim.tiny vim.gtk3 view vimdiff gvim ex ed red nano pico emacs emacs-nox "
     b"emacs-gtk emacsclient kak hx helix micro joe jed mg ne mcedit code codium code-server cursor zed "
-    b"sublime_text subl atom gedit gnome-text-editor kate kwrite mousepad pluma xed geany leafpad notepadqq idea pycharm clion "
+    b"sublime_text subl atom gedit gnome-text-editor kate kwrite mousepad pluma xed geany leafpad notepadqq "
+    b"idea pycharm clion "
     b"webstorm rstudio rsession jupyter-lab jupyter-notebook jupyter-server jupyterhub spyder qtcreator "
     b"eclipse netbeans soffice.bin libreoffice oosplash gimp inkscape blender tig lazygit"
 )

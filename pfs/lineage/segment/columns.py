@@ -3,19 +3,19 @@
 Format: all are msgpack (pfs.objects.codec), whose integers take 1, 2, 3, 5 or 9 bytes by their size, so small
 numbers are made wherever they can be.  Nothing is compressed here.
 
-- A *Wide* column, for numbers with noise in their last digits (times, sizes): the low 16 bits of each as `<H`,
-  and what is above them (floor, so negative where the number is) as integers.
-- *Words*: each distinct byte string once, in the order of first use, cut in three: up to the last "/", then up
-  to the last "." (none counts that is in the first part or follows it at once), and the rest.  Heads and tails:
-  0 for the empty one, else 1 + its place.  Stems: 0 for the next new one, else how many stems back.  So the
-  words of a command line and the names of the files it concerns share what they have in common.
-- *Sequences* of symbols (argv, environments, inputs): of each symbol only what could not be guessed is stored.
-  The guess is what came after the same symbol at the last wrong guess there, else `step` more than it; a *fixed*
-  symbol (below `fixed`) guesses itself, the begin of a sequence guesses 0.  `runs[i]` right guesses come before
-  `misses[i]`; all after the last miss are right.
-- *Numbered* sequences: the symbol of a thing is 0 at its first use, else 1 + its place in the table of things,
-  which is in the order of first use.  So 10,000 compilers with the same options are one sequence with a few
-  exceptions each: what is new stands where something was new before.
+- A *Wide* column, for numbers with noise in their last digits (times, sizes): the low 16 bits of each as
+  `<H`, and what is above them (floor, so negative where the number is) as integers.
+- *Words*: each distinct byte string once, in the order of first use, cut in three: up to the last "/", then
+  up to the last "." (none counts that is in the first part or follows it at once), and the rest.  Heads and
+  tails: 0 for the empty one, else 1 + its place.  Stems: 0 for the next new one, else how many stems back.
+  So the words of a command line and the names of the files it concerns share what they have in common.
+- *Sequences* of symbols (argv, environments, inputs): of each symbol only what could not be guessed is
+  stored. The guess is what came after the same symbol at the last wrong guess there, else `step` more than
+  it; a *fixed* symbol (below `fixed`) guesses itself, the begin of a sequence guesses 0.  `runs[i]` right
+  guesses come before `misses[i]`; all after the last miss are right.
+- *Numbered* sequences: the symbol of a thing is 0 at its first use, else 1 + its place in the table of
+  things, which is in the order of first use.  So 10,000 compilers with the same options are one sequence
+  with a few exceptions each: what is new stands where something was new before.
 """
 
 from __future__ import annotations
