@@ -7,7 +7,7 @@ by somebody recorded are kept, to be compared with what is open then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Container
 from typing import Final, NamedTuple
 
 from pfs.lineage.image import Image
@@ -101,12 +101,13 @@ class Done:
         self.in_exec = self.is_asked = False
         self.handed = 0
 
-    def give(self, is_open: Callable[[bytes], bool]) -> list[Fact]:
+    def give(self, open_paths: Container[bytes] | None) -> list[Fact]:
         """All facts, for an image that acts; what outlives an exec stays.
 
-        is_open: whether an image that is described has a file open; else it says yes.
+        open_paths: files that it has open; None where that is not known.
         """
-        self.former = {fact: None for fact in self.former if is_open(fact.path)}
+        if open_paths is not None:
+            self.former = {fact: None for fact in self.former if fact.path in open_paths}
         facts = [*self.former, *self.facts]
         self._leave()
         return facts

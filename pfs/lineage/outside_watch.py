@@ -11,9 +11,10 @@ Leaves to others which files count and what is mounted.  Owned by the event loop
 
 from __future__ import annotations
 
+import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -23,6 +24,7 @@ from pfs.lineage.image import Image
 from pfs.lineage.live import Actor
 from pfs.lineage.outside_done import Done, Fact, FileKey
 from pfs.lineage.outside_rules import is_hidden
+from pfs.lineage.outside_who import OutsideWho, is_fork
 from pfs.lineage.processes import Processes
 from pfs.lineage.tasks import Process
 
@@ -32,15 +34,13 @@ WROTE: Final = 0x8  # closed, having been open for writing
 READ: Final = 0x10  # closed, having been open for reading only
 
 EVENTS_MAX: Final = 1 << 16  # taken at once: the loop waits 10 us for each
-PIDS_MAX: Final = 4_096  # processes of which anything is kept
-KEPT_MAX: Final = 50_000  # facts, 15 MB
-READS_MAX: Final = 4_096  # of one image that acts; a scan of everything says nothing
 WRITTEN_MAX: Final = 10_000  # files that were written lately
-MARKS_OF_TWO: Final = 4  # executed files of two execs: each program and its loader
+PARENTS_MAX: Final = 4_096  # of those that act
+READS_MAX: Final = 4_096  # of one image that acts; a scan of everything says nothing
 TOO_MANY: Final = f"it read more than {READS_MAX} files beyond the mount"
 CLOCK_NS: Final = 10_000_000  # a file may seem changed this much earlier than it was: a tick
-
 LOADER: Final = re.compile(rb"/ld(?:-[^/]*)?\.so[^/]*\Z")
+STANDARD_ERROR: Final = 2
 
 Event = tuple[int, int, bytes, int, int, int, int]  # pid, bits, path, size, mtime_ns, device, inode
 
@@ -73,7 +73,7 @@ class Facts(Protocol):
     def outside_write(
         self, actor: Actor, path: bytes, size: int, mtime_ns: int, *, is_new: bool = False
     ) -> None:
-        """A file was written and closed."""
+        """A file was written and closed.  Raises OSError."""
 
     def describe(self, actor: Actor, activity: Activity) -> None:
         """More is known of who acts."""
@@ -106,6 +106,8 @@ class OutsideWatch:
     ) -> None:
         """exits: the connector of `processes`, where there is one."""
         self.overflows = 0
+        self.failures = 0  # writes that could not be recorded
+        self.uses = 0  # of what was told: handed over, or somebody looked at
         self.promote: Callable[[Image], Actor | None] | None = None  # have one recorded that never asked
         self.describe: Callable[[int], None] | None = None  # have a process looked at soon
         self.learned: Callable[[Fact], None] | None = None  # a file was read: its content counts
@@ -116,12 +118,11 @@ class OutsideWatch:
         self._now_ns = now_ns
         self._exits = exits
         self._before_ns = now_ns()  # what is queued now was not, then
-        self._done: OrderedDict[int, Done] = OrderedDict()
-        self._count = 0  # facts in it, or more
-        self._parents: OrderedDict[int, Process] = OrderedDict()  # of those that act
+        self._who = OutsideWho(processes)
         self._written: OrderedDict[FileKey, Written] = OrderedDict()
-        # while events are taken:
-        self._ahead: dict[int, int] = {}  # pid → files that it is still to execute
+        self._parents: OrderedDict[int, Process] = OrderedDict()  # of those that act
+        self._holders: OrderedDict[bytes, dict[Image, None]] = OrderedDict()  # who was given a path to write
+        # of the events at hand:
         self._late: dict[FileKey, Event] = {}  # writes that came with their opening
         self._openers: dict[FileKey, list[int]] = {}
         self._again: dict[tuple[int, FileKey], None] = {}  # opened before another's write, or after
@@ -147,40 +148,53 @@ class OutsideWatch:
     def began(self, image: Image, actor: Actor) -> None:
         """An image acts: it has what it did before, and what its memory had before it was forked."""
         raw = image.description
-        if _is_fork(image):
-            for done in reversed(self._before(image)):
+        if is_fork(image):
+            for done in self._who.forked_from(image):
                 self._hand_all(actor, done, done.reads())
         elif raw is not None:
             for path, size, mtime_ns, is_open in raw.named:
                 self._facts.outside_read(actor, path, size, mtime_ns, level=Level.ARGUMENT)
                 if is_open:
                     self._facts.outside_read(actor, path, size, mtime_ns)
-        mine, process = self._done.get(image.pid), self._processes.tasks.group(image.pid)
-        if mine is not None and process is not None and process.image is image:
-            self._is_now(mine, image)
+        self.writes_outside(image)
+        mine = self._who.found(image)
+        if mine is not None:
             open_paths = None if raw is None else {target for _, target, _ in raw.fds}
-            self._hand_all(actor, mine, mine.give(lambda path: open_paths is None or path in open_paths))
+            self._hand_all(actor, mine, mine.give(open_paths))
+        process = self._processes.tasks.group(image.pid)
         if process is not None and process.parent is not None:
             self._parents[process.parent.pid] = process.parent
-            if len(self._parents) > PIDS_MAX:
+            if len(self._parents) > PARENTS_MAX:
                 self._parents.popitem(last=False)
 
+    def writes_outside(self, image: Image) -> bool:
+        """Whether an image that is described was given a file beyond the mount to write to.
+
+        Its parent may have opened that file and close it (dash does), but what is in it is the child's.
+        """
+        fds = () if image.description is None else image.description.fds
+        paths = [
+            target
+            for number, target, flags in fds
+            if number <= STANDARD_ERROR and target.startswith(b"/") and flags & os.O_ACCMODE != os.O_RDONLY
+        ]
+        found = [path for path in paths if not self._leave_out(path)]
+        for path in found:
+            self._holders.setdefault(path, {})[image] = None
+            self._holders.move_to_end(path)
+        while len(self._holders) > WRITTEN_MAX:
+            self._holders.popitem(last=False)
+        return bool(found)
+
     def sweep(self, is_alive: Callable[[int], bool]) -> None:
-        """Forget what has ended, now and then.  `is_alive` is asked where nobody tells of exits."""
-        group = self._processes.tasks.group
-        for pid in list(self._done):
-            process = group(pid)
-            if not is_alive(pid) if process is None else process.ended_ns:
-                del self._done[pid]
-        self._count = sum(map(len, self._done.values()))
+        """Forget who has ended, now and then.  `is_alive` is asked where nobody tells of exits."""
+        self._who.sweep(is_alive)
 
     # events
 
     def _take(self, events: Sequence[Event]) -> None:
-        ahead, late = self._ahead, self._late
-        for event in events:
-            if event[1] & EXECUTED:
-                ahead[event[0]] = ahead.get(event[0], 0) + 1
+        late = self._late
+        self._who.foresee(event[0] for event in events if event[1] & EXECUTED)
         for event in events:
             pid, bits, _, _, _, device, inode = event
             key = device, inode
@@ -200,26 +214,23 @@ class OutsideWatch:
             self._wrote(event, key)
         for pid, key in self._again:
             self._read_again(pid, key)
-        for table in (ahead, late, self._openers, self._again):
+        for table in (late, self._openers, self._again):
             table.clear()
 
     def _executed(self, event: Event, key: FileKey) -> None:
         pid, _, path, size, mtime_ns, _, _ = event
-        done = self._of(pid)
-        self._ahead[pid] -= 1
-        if not done.in_exec:
-            done.begin_exec()
-            parent = None if done.process is None else done.process.parent
-            if parent is not None and self._parents.get(parent.pid) is parent:
-                self._ask_for(pid)  # one beside it has acted
+        done = self._who.executes(pid)
+        parent = None if done.process is None else done.process.parent
+        if parent is not None and self._parents.get(parent.pid) is parent:
+            self._look_at(pid, done)  # one beside it has acted
         if not LOADER.search(path):
             done.program = path
         if not self._leave_out(path):
-            self._keep(done, self._fact(path, size, mtime_ns, key))
+            self._who.keep(done, self._fact(path, size, mtime_ns, key))
 
     def _opened(self, event: Event, key: FileKey) -> None:
         pid, bits, path, size, mtime_ns, _, _ = event
-        done, actor = self._who(pid)
+        done, actor = self._actor(pid)
         self._openers.setdefault(key, []).append(pid)
         if not bits & OPENED:
             if key in done.open:  # it was read when it was opened
@@ -227,7 +238,9 @@ class OutsideWatch:
                 return
         elif not bits & (READ | WROTE):
             if not size or self._changes_now(key, size, mtime_ns):
-                self._look_at(pid, done, actor)
+                parent = None if done.process is None else done.process.parent
+                if actor is None and parent is not None and len(parent.children) > 1:
+                    self._look_at(pid, done)  # a writer, maybe a stage of a pipeline
                 return
             done.note_open(key)
         elif not bits & READ:
@@ -257,33 +270,40 @@ class OutsideWatch:
             done.note_recorded(fact)
             actor = actor or self._promoted(done)
         if actor is None or done.is_fork:
-            self._keep(done, fact)
+            self._who.keep(done, fact)
         if actor is not None:
             self._hand(actor, done, fact)
 
     def _wrote(self, event: Event, key: FileKey) -> None:
         pid, _, path, size, mtime_ns, _, _ = event
-        done, actor = self._who(pid)
+        done, actor = self._actor(pid)
         done.open.pop(key, None)
+        image = done.image
+        holders = [one for one in self._holders.pop(path, ()) if one is not image and one.actor is not None]
         if not size:
             self._written.pop(key, None)
             return
-        image = done.image
-        if actor is None and image is not None and _is_fork(image) and image.forked_from is not None:
+        if actor is None and image is not None and is_fork(image) and image.forked_from is not None:
             actor = self._promoted(done)
         is_new = self._is_new(key, size, event[1])
-        self._written[key] = Written(path, size, mtime_ns, actor is not None)
-        self._written.move_to_end(key)
-        if len(self._written) > WRITTEN_MAX:
-            self._written.popitem(last=False)
+        self._note_written(key, Written(path, size, mtime_ns, actor is not None or bool(holders)))
         fact = Fact(path, size, mtime_ns, key, is_write=True, is_new=is_new)
-        if actor is None:
-            self._keep(done, fact)
-        else:
+        for holder in holders:
+            self._hand(holder.actor, done, fact)  # type: ignore[arg-type]
+            fact = fact._replace(is_new=False)
+        if not holders and actor is None:
+            self._who.keep(done, fact)
+        elif not holders and actor is not None:
             self._hand(actor, done, fact)
         for other in self._openers.get(key, ()):
             if other != pid:
                 self._again[other, key] = None
+
+    def _note_written(self, key: FileKey, written: Written) -> None:
+        self._written[key] = written
+        self._written.move_to_end(key)
+        if len(self._written) > WRITTEN_MAX:
+            self._written.popitem(last=False)
 
     def _is_new(self, key: FileKey, size: int, bits: int) -> bool:
         """Whether a file was emptied before it was written: `>`, not `>>`.
@@ -295,31 +315,16 @@ class OutsideWatch:
 
     def _read_again(self, pid: int, key: FileKey) -> None:
         """A process opened a file before it was written, and may have opened it after that, too."""
-        done, actor = self._who(pid)
+        done, actor = self._actor(pid)
         known = self._written.get(key)
         if actor is not None and known is not None:
             self._hand(actor, done, self._fact(known.path, known.size, known.mtime_ns, key))
 
     # who
 
-    def _who(self, pid: int) -> tuple[Done, Actor | None]:
-        """Who did what is told just now; no actor where that is nobody recorded, or not known yet."""
-        done = self._of(pid)
-        process, ahead = done.process, self._ahead.get(pid, 0)
-        image = None if process is None else process.image
-        if done.in_exec and ahead:
-            done.go_on(None)
-        elif done.in_exec:
-            if process is not None and image is done.image:
-                self._processes.drain()  # now the exec has been heard, or it had failed
-                image = process.image
-            done.go_on(image)
-        elif not ahead:
-            self._is_now(done, image)
-        elif done.image is None and image is not None and image.execs == 0:
-            done.go_on(image)
-        elif image is not done.image:
-            return done, None  # the exec is heard of, and comes after this
+    def _actor(self, pid: int) -> tuple[Done, Actor | None]:
+        """Who did what is told just now, where that is somebody recorded."""
+        done = self._who.who(pid)
         if done.image is None or done.image.is_own:
             return done, None
         actor: Actor | None = done.image.actor  # type: ignore[assignment]
@@ -327,31 +332,8 @@ class OutsideWatch:
             actor = self._promoted(done)
         return done, actor
 
-    def _of(self, pid: int) -> Done:
-        tasks = self._processes.tasks
-        process = tasks.group(pid)
-        if process is None and self._processes.has_connector:
-            self._processes.drain()
-            process = tasks.heard(pid)
-        done = self._done.get(pid)
-        if done is None or (done.process is not None and done.process is not process):
-            done = self._done[pid] = Done(process, is_fork=_was_fork(process, self._ahead.get(pid, 0)))
-            if len(self._done) > PIDS_MAX:
-                self._forget_one()
-        done.process = process
-        self._done.move_to_end(pid)
-        return done
-
-    def _is_now(self, done: Done, image: Image | None) -> None:
-        """An image is met: maybe after an exec that no executed file has told of."""
-        if image is done.image and not done.in_exec:
-            return
-        if done.image is not None and not done.in_exec:
-            done.begin_exec()
-        done.go_on(image)
-
     def _promoted(self, done: Done) -> Actor | None:
-        """Have somebody recorded who never asked us: what it did before is handed over by that (`began`)."""
+        """Have somebody recorded who never asked us; what it did before is handed over by that (`began`)."""
         image = done.image
         if self.promote is None or image is None or image.is_own:
             return None
@@ -360,74 +342,35 @@ class OutsideWatch:
             self._facts.describe(actor, replace(actor.activity, exe=done.program))
         return actor
 
-    def _before(self, image: Image) -> list[Done]:
-        """What those did that are not recorded and whose memory it has, the nearest first."""
-        found: list[Done] = []
-        at: Image | None = image
-        while at is not None and _is_fork(at):
-            at = at.parent
-            if at is None or at.actor is not None:
-                break
-            done = self._done.get(at.pid)
-            if done is not None and done.image is at:
-                found.append(done)
-        return found
-
-    def _look_at(self, pid: int, done: Done, actor: Actor | None) -> None:
-        """Who seems to write a file, as one of several at work together, may be a stage of a pipeline."""
-        parent = None if done.process is None else done.process.parent
-        if actor is None and parent is not None and len(parent.children) > 1 and not done.is_asked:
+    def _look_at(self, pid: int, done: Done) -> None:
+        if self.describe is not None and not done.is_asked:
             done.is_asked = True
-            self._ask_for(pid)
-
-    def _ask_for(self, pid: int) -> None:
-        if self.describe is not None:
+            self.uses += 1
             self.describe(pid)
 
-    # facts
+    # handing over
 
-    def _keep(self, done: Done, fact: Fact) -> None:
-        if done.add(fact):
-            self._count += 1
-        while self._count > KEPT_MAX and len(self._done) > 1:
-            self._forget_one()
-
-    def _forget_one(self) -> None:
-        _, done = self._done.popitem(last=False)
-        self._count -= len(done)
-
-    def _hand_all(self, actor: Actor, done: Done, facts: Sequence[Fact]) -> None:
+    def _hand_all(self, actor: Actor, done: Done, facts: Iterable[Fact]) -> None:
         for fact in facts:
             self._hand(actor, done, fact)
 
     def _hand(self, actor: Actor, done: Done, fact: Fact) -> None:
+        path, size, mtime_ns, key, *_ = fact
+        self.uses += 1
         if fact.is_write:
-            path, size, mtime_ns, *_ = fact
-            self._facts.outside_write(actor, path, size, mtime_ns, is_new=fact.is_new)
-            known = self._written.get(fact.key)
+            try:
+                self._facts.outside_write(actor, path, size, mtime_ns, is_new=fact.is_new)
+            except OSError:  # what the writer had read could not be kept
+                self.failures += 1
+            known = self._written.get(key)
             if known is not None and known[:3] == fact[:3]:
-                self._written[fact.key] = known._replace(is_recorded=True)
+                self._written[key] = known._replace(is_recorded=True)
             return
         done.handed += 1
         if done.handed > READS_MAX and not fact.is_recorded:
             if done.handed == READS_MAX + 1:
                 self._facts.describe(actor, replace(actor.activity, reason=TOO_MANY))
             return
-        self._facts.outside_read(actor, fact.path, fact.size, fact.mtime_ns)
+        self._facts.outside_read(actor, path, size, mtime_ns)
         if self.learned is not None:
             self.learned(fact)
-
-
-def _is_fork(image: Image) -> bool:
-    """Whether it is what a fork made, as was heard, and no exec since."""
-    return image.execs == 0 and image.since_ns > 0
-
-
-def _was_fork(process: Process | None, ahead: int) -> bool:
-    """Whether a process was still what its fork made when it did the first thing that is told of it."""
-    if process is None:
-        return True
-    image = process.image
-    if not process.forked_ns or image.execs == 0 or not ahead:
-        return process.forked_ns > 0 and image.execs == 0
-    return image.before is None or image.before.execs == 0 or ahead >= MARKS_OF_TWO

@@ -214,7 +214,8 @@ class Capture:
             image.reason = ""
             activity, known.pins = self._describe(image, _actor_above(image))
             self.recorder.describe(known, activity)
-        if known is not None or self._pipes.holds(image):
+        writes = self.outside is not None and self.outside.writes_outside(image)
+        if known is not None or writes or self._pipes.holds(image):
             self._connect(image, self.actor_of(image))
         return True
 
