@@ -68,7 +68,7 @@ static PyObject *process_object(const struct pfs_process *process)
         set_item(found, "gid", PyLong_FromUnsignedLong(process->gid)) < 0 ||
         set_item(found, "start_ticks", PyLong_FromUnsignedLongLong(stat->start_ticks)) < 0 ||
         set_item(found, "start_stack", PyLong_FromUnsignedLongLong(stat->start_stack)) < 0 ||
-        set_item(found, "session", PyLong_FromLong(stat->session)) < 0 ||
+        set_item(found, "sid", PyLong_FromLong(stat->session)) < 0 ||
         set_item(found, "group", PyLong_FromLong(stat->group)) < 0 ||
         set_item(found, "tty_nr", PyLong_FromLong(stat->tty_nr)) < 0 ||
         set_item(found, "threads", PyLong_FromUnsignedLong(stat->threads)) < 0 ||

@@ -91,18 +91,7 @@ class Daemon:
         self.durability = Durability(disk, self.branches, SYNC_THREADS)
         names_of = self._names_of
         own_threads: set[int] = set()
-        self.lineage: Lineage | None = None
-        if capture:
-            self.lineage = Lineage(
-                store,
-                self.branches,
-                self.repositories,
-                lambda tree: names_of(tree)[0].repo_id,
-                lambda tree: names_of(tree)[1],
-                mount_point,
-                own_threads,
-                now_ns,
-            )
+        self.lineage = self._build_lineage(own_threads) if capture else None
         self.filesystem = Filesystem(
             self.readers,
             disk,
@@ -127,6 +116,18 @@ class Daemon:
         self.committer.make_room = self._make_room
         self.checkpointer = Checkpointer(
             self.repositories, self.branches, self.committer, now_ns, Message(author_of(os.geteuid()))
+        )
+
+    def _build_lineage(self, own_threads: set[int]) -> Lineage:
+        return Lineage(
+            self.store,
+            self.branches,
+            self.repositories,
+            lambda tree: self._names_of(tree)[0].repo_id,
+            lambda tree: self._names_of(tree)[1],
+            self.mount_point,
+            own_threads,
+            self.now_ns,
         )
 
     def replay(self) -> None:

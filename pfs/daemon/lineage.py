@@ -107,9 +107,11 @@ class Lineage:
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
-        return [self._keep_up, self.capture.describe_executed, *self.outside.background_tasks()]
+        capture = self.capture
+        own = [self._keep_up, capture.describe_executed, capture.settle]
+        return [*own, *self.outside.background_tasks()]
 
-    async def mend(self) -> None:
+    async def _mend(self) -> None:
         """Index what a crash has left unindexed."""
         try:
             added = await trio.to_thread.run_sync(mend_index, self.index, self._repositories, self._store)
@@ -120,7 +122,8 @@ class Lineage:
                 _log.info("lineage indexed", segments=added)
 
     async def _keep_up(self) -> None:
-        """What may wait: compaction in steps, then the sync that power loss asks for."""
+        """What may wait: the index, compaction in steps, then the sync that power loss asks for."""
+        await self._mend()
         while True:
             await trio.sleep(SYNC_SECONDS)
             while self.recorder.tidy():

@@ -61,7 +61,7 @@ def activity(
         host=host,
         cgroup=_cgroup(raw.cgroup),
         pid_namespace=raw.pid_namespace,
-        session=raw.session,
+        sid=raw.sid,
         group=raw.group,
         terminal=raw.tty_nr != 0,
         pipes=_pipes(raw, image.parent),

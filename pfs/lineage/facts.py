@@ -19,7 +19,8 @@ from enum import IntEnum, IntFlag
 from typing import Final, NewType, Protocol
 
 import msgspec
-from blake3 import blake3
+
+from pfs.objects.ids import NumberHasher
 
 ActivityId = NewType("ActivityId", int)
 VersionId = NewType("VersionId", int)
@@ -90,7 +91,7 @@ class Activity(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     host: str = ""
     cgroup: bytes = b""
     pid_namespace: int = 0  # inode number of the namespace; 0 not known
-    session: int = 0
+    sid: int = 0  # of the terminal session, as in setsid(2)
     group: int = 0  # process group
     terminal: bool = False
     pipes: tuple[tuple[int, int, bool], ...] = ()  # (descriptor, inode of the pipe, may be written)
@@ -233,31 +234,24 @@ class Source(Protocol):
         """All activities that began at or after a time, the newest first."""
 
 
-_ACTIVITY = blake3(derive_key_context="pfs 2026 activity v1")
-_VERSION = blake3(derive_key_context="pfs 2026 version v1")
-_RAW = blake3(derive_key_context="pfs 2026 raw version v1")
-
-
-def _id(prepared: blake3, *parts: bytes) -> int:
-    hasher = prepared.copy()
-    for part in parts:
-        hasher.update(len(part).to_bytes(4, "little") + part)
-    return int.from_bytes(hasher.digest(8), "little") or 1
+_activity = NumberHasher("pfs 2026 activity v1")
+_version = NumberHasher("pfs 2026 version v1")
+_raw = NumberHasher("pfs 2026 raw version v1")
 
 
 def activity_id(key: ActivityKey) -> ActivityId:
     """The id of a process image."""
-    return ActivityId(_id(_ACTIVITY, msgspec.msgpack.encode(key)))
+    return ActivityId(_activity(msgspec.msgpack.encode(key)))
 
 
 def version_id(activity: int, ordinal: int) -> VersionId:
     """The id of the `ordinal`-th version that an activity began to write (from 0)."""
-    return VersionId(_id(_VERSION, activity.to_bytes(8, "little"), ordinal.to_bytes(8, "little")))
+    return VersionId(_version(activity.to_bytes(8, "little"), ordinal.to_bytes(8, "little")))
 
 
 def raw_version_id(repo: int, place: bytes, content: bytes) -> VersionId:
     """The id of a version that nobody recorded made; `place`: the file id in a repo, the path outside."""
-    return VersionId(_id(_RAW, repo.to_bytes(8, "little"), place, content))
+    return VersionId(_raw(repo.to_bytes(8, "little"), place, content))
 
 
 def spell_activity(activity: int) -> str:

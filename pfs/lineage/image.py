@@ -7,6 +7,8 @@ An image is known to exist as soon as the kernel tells of it; what it runs is kn
 
 from __future__ import annotations
 
+from typing import Any
+
 from pfs.lineage.facts import ActivityKey, Ending
 from pfs.lineage.raw_description import RawDescription
 
@@ -54,8 +56,8 @@ class Image:
         self.reason = ""  # why it is partial
         self.ended: Ending | None = None
         self.is_own = False  # one of the daemon's own processes, which are not recorded
-        self.actor: object = None  # the recorder's
-        self.inherited: object = None  # the recorder's: what a fork took over from its parent
+        self.actor: Any = None  # the recorder's
+        self.inherited: Any = None  # the recorder's: what a fork took over from its parent
         self.before: Image | None = None  # what the process was before its exec, for what is learned late
         self._parent = parent
         self._forked = forked

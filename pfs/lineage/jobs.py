@@ -154,7 +154,7 @@ class Jobs:
             if (key := self._group_key(stage)) is not None:
                 teams.join(root, groups.setdefault(key, root))
             for inode, may_write in pipe_ends(stage):
-                ends[(stage.key.boot_id, stage.session, inode)][may_write].append(root)
+                ends[(stage.key.boot_id, stage.sid, inode)][may_write].append(root)
             for source, sink in self._flows(root, members.get(root, ())):
                 peer = sink if source == root else source
                 if not self._same_line(stage, peer):
@@ -176,11 +176,11 @@ class Jobs:
             return None
         if not stage.group or stage.group == starter.group:
             return None
-        return (stage.key.boot_id, stage.session, stage.group, starter.id)
+        return (stage.key.boot_id, stage.sid, stage.group, starter.id)
 
     def _same_line(self, stage: Activity, peer: int) -> bool:
         other = self.activity(peer)
-        return other is not None and (stage.key.boot_id, stage.session) == (other.key.boot_id, other.session)
+        return other is not None and (stage.key.boot_id, stage.sid) == (other.key.boot_id, other.sid)
 
     def _flows(self, root: int, members: Iterable[int]) -> Iterator[tuple[int, int]]:
         """Pairs of roots, this one and another, between whose processes a pipe is known."""

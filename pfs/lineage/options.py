@@ -91,7 +91,7 @@ PROGRAMS: Final[dict[bytes, Options]] = {
     b"bw": Options(after="unlock"),
 }
 # Programs that stand too often as a plain word to be looked for behind the first words.
-_COMMON_WORDS: Final = frozenset(b"http https zip git conda".split())
+_ORDINARY_WORDS: Final = frozenset(b"http https zip git conda".split())
 _FIRST_WORDS: Final = 4
 
 _OPTION = re.compile(rb"--?[A-Za-z]")
@@ -109,14 +109,17 @@ def word_spans(words: Sequence[bytes], *, inside: bool = False) -> Iterator[Word
     program: _Program | None = None
     for number, word in enumerate(words):
         following = words[number + 1] if number + 1 < len(words) else b""
-        if word[:1] == b"-" and len(word) > 1:
+        name, options, special = b"", None, None
+        if word[:1] == b"-":
             yield from _named_option(number, word, following, inside=inside)
-        found = _program(word, number)
-        if found is not None:
-            program = _Program(found, word)
+        elif (name := _base_name(word)) in PROGRAM_NAMES:
+            special = _SPECIAL.get(name)
+            if number < _FIRST_WORDS or name not in _ORDINARY_WORDS:
+                options = PROGRAMS.get(name)
+        if options is not None:
+            program = _Program(options, name)
         elif program is not None:
             yield from program.read(number, word, following, inside=inside)
-        special = _SPECIAL.get(_base_name(word))
         if special is not None:
             yield from special(words, number)
 
@@ -216,15 +219,6 @@ def _base_name(word: bytes) -> bytes:
     return word.rpartition(b"/")[2].removesuffix(b".exe")
 
 
-def _program(word: bytes, number: int) -> Options | None:
-    if word[:1] == b"-":
-        return None
-    name = _base_name(word)
-    if number >= _FIRST_WORDS and name in _COMMON_WORDS:
-        return None
-    return PROGRAMS.get(name)
-
-
 def _positional(words: Sequence[bytes], start: int) -> list[int]:
     """The numbers of the words from `start` on that are no options."""
     return [number for number in range(start, len(words)) if words[number][:1] != b"-"]
@@ -279,3 +273,4 @@ _SPECIAL: Final[dict[bytes, Callable[[Sequence[bytes], int], Iterator[WordSpan]]
     b"impdp": _oracle,
     b"rman": _oracle,
 }
+PROGRAM_NAMES: Final = frozenset(PROGRAMS) | frozenset(_SPECIAL)

@@ -14,7 +14,7 @@ class RawDescription(msgspec.Struct, frozen=True, kw_only=True):
     gid: int = 0
     start_ticks: int = 0  # field 22 of stat
     start_stack: int = 0  # field 28 of stat: another one after each exec
-    session: int = 0
+    sid: int = 0  # of the terminal session, as in setsid(2)
     group: int = 0  # process group
     tty_nr: int = 0  # 0: no controlling terminal
     comm: bytes = b""

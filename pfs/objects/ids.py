@@ -43,3 +43,17 @@ def object_id(kind: Kind, payload: bytes | memoryview) -> bytes:
     hasher = _HASHERS[kind].copy()
     hasher.update(payload)
     return hasher.digest()
+
+
+class NumberHasher:
+    """Makes 64-bit numbers that name things for ever, one context a kind of thing; never 0."""
+
+    def __init__(self, context: str) -> None:
+        self._prepared = blake3(derive_key_context=context)
+
+    def __call__(self, *parts: bytes) -> int:
+        """The number of what these parts say, each taken with its length."""
+        hasher = self._prepared.copy()
+        for part in parts:
+            hasher.update(len(part).to_bytes(4, "little") + part)
+        return int.from_bytes(hasher.digest(8), "little") or 1

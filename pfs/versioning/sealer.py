@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, cast
 
 import structlog
 
@@ -118,7 +118,8 @@ class Sealing:
         for version in recorder.upstream(stored.values()):
             held = version.frozen
             if version.content is None and held is not None and held.content is not None:
-                content = _stored(held.content.content)  # type: ignore[attr-defined]
+                kept: KeptBytes = cast("KeptBytes", held.content)
+                content = _stored(kept.content)
                 if content is not None:
                     version.contain(content.content, content.height, content.size, held.mtime_ns)
         self._group = recorder.group(stored.values(), self._changes)

@@ -35,6 +35,7 @@ from pfs.vfs.pipes import Pipes
 DESCRIBE_THREADS = 4
 DESCRIBE_SECONDS_MAX = 1.0  # from when a thread takes it up
 ABANDONED_MAX = 64  # threads stuck in /proc, beyond which nothing is described
+SETTLE_SECONDS = 5.0  # between two looks at processes whose end may have been missed
 EXECUTED_MAX = 1_000  # stages of pipelines waiting to be described
 NEVER_ASKED = "it never asked for anything and was not looked at in time"
 NOT_LOOKED_AT = "it could not be looked at"
@@ -152,7 +153,7 @@ class Capture:
 
     def actor_of(self, image: Image) -> Actor:
         """The actor of an image that was adopted; it begins now if it has not yet."""
-        known: Actor | None = image.actor  # type: ignore[assignment]
+        known: Actor | None = image.actor
         return known if known is not None else self._begin(image)
 
     def _begin(self, image: Image) -> Actor:
@@ -160,7 +161,7 @@ class Capture:
         forked = image.forked_from is not None
         parent = _actor_above(image)
         activity, pins = self._describe(image, parent)
-        upto: int | None = image.inherited  # type: ignore[assignment]
+        upto: int | None = image.inherited
         actor = self.recorder.begin(activity, parent, forked=forked, upto=upto, pins=pins)
         image.actor = actor
         raw = image.description
@@ -172,6 +173,8 @@ class Capture:
         self._connect(image, actor)
         if self.outside is not None:
             self.outside.began(image, actor)
+        if image.ended is not None:  # while it was described: nobody will say so again
+            self.recorder.end(actor, image.ended)
         return actor
 
     def _inherit(self, actor: Actor, parent: Actor | None, raw: RawDescription) -> None:
@@ -209,7 +212,7 @@ class Capture:
         if image is None or raw is None:
             return False
         self._pipes.note(image, raw)
-        known: Actor | None = image.actor  # type: ignore[assignment]
+        known: Actor | None = image.actor
         if known is not None and image.reason in (NEVER_ASKED, NOT_LOOKED_AT):
             image.reason = ""
             activity, known.pins = self._describe(image, _actor_above(image))
@@ -221,15 +224,22 @@ class Capture:
 
     # endings
 
+    async def settle(self) -> None:
+        """Find the ends that nobody tells: without a connector, or after it told more than we took."""
+        while True:
+            await trio.sleep(SETTLE_SECONDS)
+            for pid in self.processes.unsure():
+                self.processes.settle(pid, await self._in_thread(self.processes.look, pid))
+
     def _forked(self, parent: Image, child: Image) -> None:
         """A child shares its parent's memory until it execs: it knows what the parent knew then."""
-        actor: Actor | None = parent.actor  # type: ignore[assignment]
+        actor: Actor | None = parent.actor
         child.inherited = self.recorder.forked(actor) if actor is not None else parent.inherited
 
     def _execed(self, old: Image, new: Image) -> None:
         if self._pipes.holds(old):
             self._stages.append(new)
-        actor: Actor | None = old.actor  # type: ignore[assignment]
+        actor: Actor | None = old.actor
         if actor is not None:
             across = [grip for grip in self._reading.get(actor, ()) if not self._reading[actor][grip]]
             if across:
@@ -239,7 +249,7 @@ class Capture:
 
     def _exited(self, image: Image) -> None:
         self._across.pop(image, None)
-        actor: Actor | None = image.actor  # type: ignore[assignment]
+        actor: Actor | None = image.actor
         if actor is not None:
             self.recorder.end(actor, image.ended or Ending(0))
 
@@ -378,4 +388,4 @@ def _actor_above(image: Image) -> Actor | None:
     above = image.parent
     while above is not None and above.actor is None:
         above = above.parent
-    return None if above is None else above.actor  # type: ignore[return-value]
+    return None if above is None else above.actor

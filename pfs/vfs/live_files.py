@@ -105,9 +105,10 @@ class LiveFiles:
     def path(self, place: Place) -> bytes:
         """Where the file is now; b"" where no name leads to it."""
         node = self.node(place)
-        if node is None or not node.tree.is_linked(node):  # type: ignore[attr-defined]
+        if node is None:
             return b""
-        return path_of(node)
+        tree = node.tree
+        return path_of(node) if isinstance(tree, WorkingTree) and tree.is_linked(node) else b""
 
     def committed(self, place: Place) -> Seen | None:
         """What the file holds, where no recorded version says so."""

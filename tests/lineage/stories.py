@@ -38,9 +38,9 @@ class Trained(Story):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shell = self.process("-bash", interactive=True, session=100, group=100, exe=b"/usr/bin/bash")
+        self.shell = self.process("-bash", interactive=True, sid=100, group=100, exe=b"/usr/bin/bash")
         self.raw_csv = self.raw("raw.csv", b"raw", imported="s3://bucket/raw.csv (version 3L4k…, etag …)")
-        shared = {"parent": self.shell, "session": 100}
+        shared = {"parent": self.shell, "sid": 100}
         self.sort = self.process(
             "sort", "-u", "raw.csv", pid=4410, group=4410, pipes=((1, 7, True),), **shared
         )

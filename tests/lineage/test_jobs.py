@@ -17,10 +17,10 @@ class Shell(Story):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shell = self.process("-bash", interactive=True, session=9, group=9, exe=BASH)
+        self.shell = self.process("-bash", interactive=True, sid=9, group=9, exe=BASH)
 
     def start(self, *argv: str, **facts: object) -> int:
-        return self.process(*argv, **{"parent": self.shell, "session": 9, **facts})
+        return self.process(*argv, **{"parent": self.shell, "sid": 9, **facts})
 
     def commands(self, *asked: int) -> list[str]:
         """The distinct jobs of these, in order."""
@@ -136,7 +136,7 @@ def test_subshell_of_an_interactive_shell_is_no_job_but_its_pipeline_is_one() ->
 def test_pipes_of_another_session_do_not_join() -> None:
     story = Shell()
     one = story.start("a", pipes=((1, 5, True),))
-    other = story.start("b", pipes=((0, 5, False),), session=10)
+    other = story.start("b", pipes=((0, 5, False),), sid=10)
     assert story.commands(one, other) == ["a", "b"]
 
 

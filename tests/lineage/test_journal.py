@@ -87,7 +87,7 @@ def test_every_torn_tail_leaves_a_prefix(tmp_path: Path) -> None:
     for length in range(len(raw)):
         path.write_bytes(raw[:length])
         whole = sum(end <= length for end in ends[1:])
-        assert [record[0][0] for record in read(tmp_path)] == list(range(whole))  # type: ignore[index]
+        assert [record[0][0] for record in read(tmp_path)] == list(range(whole))
 
 
 def test_every_damaged_byte_leaves_a_prefix(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_every_damaged_byte_leaves_a_prefix(tmp_path: Path) -> None:
         damaged = bytearray(raw)
         damaged[at] ^= 0x55
         path.write_bytes(damaged)
-        found = [record[0][0] for record in read(tmp_path)]  # type: ignore[index]
+        found = [record[0][0] for record in read(tmp_path)]
         assert found == list(range(len(found)))
         assert len(found) < 4
 
@@ -138,7 +138,7 @@ def test_a_disk_that_stays_full_costs_the_oldest(tmp_path: Path, monkeypatch: py
         journal.append([(number, b"12")])
     assert journal.lost_records == 8
     journal.append([(10, b"12")])
-    assert [record[0][0] for record in read(tmp_path)] == [8, 9, 10]  # type: ignore[index]
+    assert [record[0][0] for record in read(tmp_path)] == [8, 9, 10]
 
 
 def test_a_full_disk_cannot_begin_a_file_and_leaves_none(tmp_path: Path) -> None:

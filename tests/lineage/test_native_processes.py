@@ -49,7 +49,7 @@ def reference(pid: int) -> dict[str, Any]:
         "gid": int(status["Gid"].split()[0]),
         "start_ticks": field[22],
         "start_stack": field[28],
-        "session": field[6],
+        "sid": field[6],
         "group": field[5],
         "tty_nr": field[7],
         "threads": field[20],

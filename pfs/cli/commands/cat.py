@@ -31,7 +31,7 @@ def command(invocation: Invocation, places: tuple[str, ...], content: str | None
     if bool(places) == (content is not None):
         raise UsageError("say what to write: a PLACE, or --content ID")
     if content is not None:
-        for piece in _pieces_of(invocation, "content", {"content": content}):
+        for piece in pieces_of(invocation, "content", {"content": content}):
             sys.stdout.buffer.write(piece)
         return
     if invocation.as_json:
@@ -53,10 +53,11 @@ def _pieces(invocation: Invocation, place: str) -> Iterator[bytes]:
 
         yield from cat_offline(invocation.store, place, time.time_ns)
         return
-    yield from _pieces_of(invocation, "cat", {"place": place})
+    yield from pieces_of(invocation, "cat", {"place": place})
 
 
-def _pieces_of(invocation: Invocation, op: str, what: dict[str, Json]) -> Iterator[bytes]:
+def pieces_of(invocation: Invocation, op: str, what: dict[str, Json]) -> Iterator[bytes]:
+    """What a reading operation of the daemon gives piece by piece."""
     offset = 0
     while True:
         answer = invocation.call(op, {**what, "offset": offset, "length": PIECE_BYTES})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+from pfs.cli.commands.cat import pieces_of
 from pfs.cli.invocation import Invocation, takes_json
 from pfs.cli.output import print_json, print_text
 from pfs.control.wire import Json
@@ -31,7 +33,13 @@ LEVELS = ("observed", "content", "inferred", "argument", "unobserved", "unlikely
     "--ro-crate",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write a Process Run Crate (its metadata) into DIR.",
+    help="Write a Process Run Crate into DIR: what was made from what, and the bytes.",
+)
+@click.option(
+    "--in-toto",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write in-toto links into DIR.",
 )
 @takes_json
 @click.pass_obj
@@ -45,6 +53,7 @@ def command(
     form: str | None,
     svg: Path | None,
     ro_crate: Path | None,
+    in_toto: Path | None,
 ) -> None:
     """Show where the file at PLACE came from, back to the raw inputs, as a stack trace."""
     arguments = {
@@ -61,11 +70,16 @@ def command(
 
         svg.write_text(render_svg(from_json(document)), encoding="utf-8")
     elif ro_crate is not None:
-        from pfs.lineage.render.ro_crate import metadata
+        from pfs.lineage.render.ro_crate import write
 
         ro_crate.mkdir(parents=True, exist_ok=True)
-        text = metadata(document, time.time_ns())
-        (ro_crate / "ro-crate-metadata.json").write_text(text, encoding="utf-8")
+        write(document, ro_crate, time.time_ns(), _reader(invocation, document))
+    elif in_toto is not None:
+        from pfs.lineage.render.in_toto import in_toto_links
+
+        in_toto.mkdir(parents=True, exist_ok=True)
+        for link in in_toto_links(document, _reader(invocation, document)):
+            (in_toto / link.file_name).write_text(link.text, encoding="utf-8")
     elif form is not None:
         sys.stdout.write(_formatted(form, document))
     elif invocation.as_json:
@@ -75,6 +89,19 @@ def command(
         from pfs.lineage.render.text import render_text
 
         print_text(render_text(from_json(document)).rstrip("\n"))
+
+
+def _reader(invocation: Invocation, document: Json) -> Callable[[str], Iterator[bytes] | None]:
+    """Reads the bytes of a version of the answer; None where they are kept no more."""
+    contents = {one["id"]: one["content"] for one in document["versions"] if one["readable"]}
+
+    def read(version: str) -> Iterator[bytes] | None:
+        content = contents.get(version)
+        if content is None:
+            return None
+        return pieces_of(invocation, "content", {"content": content}) if content else iter(())
+
+    return read
 
 
 def _formatted(form: str, document: Json) -> str:

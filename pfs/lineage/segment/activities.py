@@ -69,7 +69,7 @@ def _spec(
         names.text(activity.host),
         names.words[activity.cgroup],
         activity.pid_namespace,
-        activity.session,
+        activity.sid,
         _TERMINAL * activity.terminal | _INTERACTIVE * activity.interactive,
         names.text(activity.reason),
     )
@@ -223,7 +223,7 @@ def _read_specs(specs: Specs, environments: list[Environment], names: Names) -> 
                 host=names.text(host),
                 cgroup=words[cgroup],
                 pid_namespace=space,
-                session=sid,
+                sid=sid,
                 terminal=bool(bits & _TERMINAL),
                 interactive=bool(bits & _INTERACTIVE),
                 reason=names.text(reason),
