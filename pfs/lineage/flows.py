@@ -67,7 +67,6 @@ def pull(tables: Tables, link: Link) -> None:
 
 def part(tables: Tables, actor: Actor) -> None:
     """An activity has ended: it tells those that listen the last time, and hears nothing more."""
-    refresh(tables, actor)
     for link in actor.sinks.values():
         if len(actor.inputs) > link.checked:
             pull(tables, link)

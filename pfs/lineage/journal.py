@@ -66,10 +66,11 @@ class Journal:
         self._older_bytes = sum(disk.stat(_path(directory, number)).st_size for number in self._older)
         self._live_bytes = 0  # what the last compaction left
         self._surplus: list[int] = []  # files that a compaction has made superfluous
-        self._unsynced_name = False
+        self._named = 0  # number of the newest file whose name is durable
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
-        self._lock = threading.Lock()  # of `sync`, which one thread at a time runs
+        self._syncing = threading.Lock()  # one thread at a time runs `sync`
+        self._swapping = threading.Lock()  # held only while a descriptor is taken or replaced
 
     @property
     def size_bytes(self) -> int:
@@ -115,7 +116,8 @@ class Journal:
         """From now on to a new file.  Raises OSError, then nothing has changed."""
         number, fd, end = self._number, self._fd, self._end
         self._lost_before = self.lost_records
-        self._begin_file(number + 1)
+        with self._swapping:
+            self._begin_file(number + 1)
         self._disk.close(fd)
         self._older.append(number)
         self._older_bytes += end
@@ -129,16 +131,17 @@ class Journal:
 
     def sync(self) -> None:
         """Make durable what was appended, then remove what a compaction left over.  Raises OSError."""
-        with self._lock:
-            surplus, named = self._surplus, self._unsynced_name
-            fd = self._disk.duplicate(self._fd)
+        with self._syncing:
+            with self._swapping:
+                surplus, number = self._surplus, self._number
+                fd = self._disk.duplicate(self._fd)
             try:
                 self._disk.fdatasync(fd)
             finally:
                 self._disk.close(fd)
-            if named:
+            if number > self._named:
                 self._disk.sync_directory(self.directory)
-                self._unsynced_name = False
+                self._named = number
             for number in surplus:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.unlink(_path(self.directory, number))
@@ -165,7 +168,6 @@ class Journal:
             raise
         self._fd, self._number = fd, number
         self._end, self._filled, self._fill_step = _HEADER.size, FIRST_FILL_BYTES, FIRST_FILL_BYTES
-        self._unsynced_name = True
 
     def _write(self, payload: bytes) -> None:
         number = self.sequence + 1

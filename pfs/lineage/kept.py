@@ -144,7 +144,7 @@ class Kept:
         for one in version.credits:
             one.actor.outputs.pop(version.id, None)
             self.leave(one.actor)
-        version.credits = ()
+        version.first, version.others = None, None
 
     def unneed(self, version: LiveVersion) -> None:
         """A version keeps none of those before it."""

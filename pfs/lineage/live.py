@@ -146,8 +146,8 @@ class Actor:
         self.ordinal = 0  # of the next version it begins
         self.place: object = None  # of its first output: a Place, or the path of an outside file
         self.is_multiple = False  # whether it wrote at more than one place
-        # Of interactive programs: open handles, and path → positions that what it writes there comes from.
-        self.grips: dict[Grip, None] = {}
+        self.grips: dict[Grip, None] = {}  # open handles; of most programs only those that may write
+        # Of interactive programs: path → positions of inputs that what it writes there comes from.
         self.buffers: dict[bytes, set[int]] = {}
         self.hears = False  # whether something may reach it that it does not ask us for: `links` or `mapped`
         self.mapped: dict[Grip, None] = {}  # open readable handles of files stored to through mappings
@@ -196,7 +196,7 @@ class LiveVersion:
         "began",
         "beside",
         "content",
-        "credits",
+        "first",
         "floor",
         "frozen",
         "generation",
@@ -213,6 +213,7 @@ class LiveVersion:
         "number",
         "order",
         "origin",
+        "others",
         "path",
         "place",
         "previous",
@@ -231,7 +232,8 @@ class LiveVersion:
         self.previous = 0
         self.needs: tuple[int, ...] = ()  # versions that stay because of this one
         self.base = 0  # going back from `previous`, the first that its only writer did not make alone
-        self.credits: tuple[Credit, ...] = ()
+        self.first: Credit | None = None  # who wrote it,
+        self.others: dict[Actor, Credit] | None = None  # and with whom
         self.generation = 0
         self.began = NOBODY_BEGAN  # number of who began it, how many it had begun then: for the first note
         self.is_noted = False  # whether the journal knows it
@@ -262,9 +264,22 @@ class LiveVersion:
         self.content, self.height, self.size, self.mtime_ns = content, height, size, mtime_ns
 
     @property
+    def credits(self) -> tuple[Credit, ...]:
+        """All that wrote it."""
+        if self.first is None:
+            return ()
+        return (self.first, *self.others.values()) if self.others else (self.first,)
+
+    def credit_of(self, actor: Actor) -> Credit | None:
+        """What one activity wrote of it."""
+        if self.first is not None and self.first.actor is actor:
+            return self.first
+        return self.others.get(actor) if self.others else None
+
+    @property
     def only_writer(self) -> Actor | None:
         """The one activity that wrote it; None where several did, or nobody recorded."""
-        return self.credits[0].actor if len(self.credits) == 1 else None
+        return self.first.actor if self.first is not None and not self.others else None
 
 
 _NO_HOLDERS: Final[dict[Actor, int]] = {}  # of files that nobody may write: a dict each would cost 64 bytes
@@ -303,16 +318,19 @@ class File:
         self.grips.pop(grip, None)
         if not self.grips:
             self.grips = _NO_GRIPS
-        if not grip.writes:
-            return
-        for actor in grip.holders:
-            count = self.holders.get(actor, 0) - 1
-            if count > 0:
-                self.holders[actor] = count
-            else:
-                self.holders.pop(actor, None)
-        if not self.holders:
-            self.holders = _NO_HOLDERS
+        if grip.writes:
+            for actor in grip.holders:
+                self.release(actor)
+
+    def release(self, actor: Actor) -> None:
+        """An activity may write through one handle less."""
+        count = self.holders.get(actor, 0) - 1
+        if count > 0:
+            self.holders[actor] = count
+        elif count == 0:
+            del self.holders[actor]
+            if not self.holders:
+                self.holders = _NO_HOLDERS
 
 
 class Grip:

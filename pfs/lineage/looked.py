@@ -94,11 +94,10 @@ def raw(tables: Tables, file: File) -> LiveVersion:
 
 def is_shared_with(file: File, version: LiveVersion, actor: Actor) -> bool:
     """Whether this activity and another that wrote the version may both write the file now."""
-    holders = file.holders
-    if actor not in holders:
+    if actor not in file.holders:
         return False
-    for one in version.credits:
-        if one.actor is not actor and one.actor in holders and one.actor.ended is None:
+    for other in file.holders:
+        if other is not actor and other.ended is None and version.credit_of(other) is not None:
             return True
     return False
 

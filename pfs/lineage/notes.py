@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 from pfs.lineage.facts import Change, Input
-from pfs.lineage.live import NOBODY_BEGAN, Actor, External, Link, LiveVersion
+from pfs.lineage.live import NOBODY_BEGAN, Actor, Credit, External, Link, LiveVersion
 
 
 class Op(IntEnum):
@@ -32,10 +32,11 @@ class Op(IntEnum):
     CHANGE = 6  # number, change
     GONE = 7  # numbers of what is not live any more; none up to the greatest is given out again
     STORED = 8  # branch, up to which number its changes are in a commit
+    WROTE = 9  # version, actor, mark, flags, relation, time_ns, whether all that was written before is gone
 
 
 # Plain integers: msgspec encodes them four times faster than members of an enumeration.
-_ACTOR, _INPUTS, _EXTERNAL, _VERSION, _LINK, _CHANGE, _GONE, _STORED = map(int, Op)
+_ACTOR, _INPUTS, _EXTERNAL, _VERSION, _LINK, _CHANGE, _GONE, _STORED, _WROTE = map(int, Op)
 
 OPEN, UNTOUCHED, CURRENT, ROOT = 1, 2, 4, 8  # bits of a VERSION
 PINS, MULTIPLE, DESCRIBED, LATE, FEEDS = 1, 2, 4, 8, 16  # bits of an ACTOR
@@ -119,6 +120,21 @@ class Notebook:
                 (version.content, version.height, version.size, version.mtime_ns) if is_told else None,
                 version.origin,
                 began,
+            )
+        )
+
+    def wrote(self, version: LiveVersion, credit: Credit, *, is_first: bool) -> None:
+        """One activity has written a version that is noted already."""
+        self.batch.append(
+            (
+                _WROTE,
+                version.number,
+                credit.actor.number,
+                credit.mark,
+                credit.flags,
+                version.relation,
+                version.time_ns,
+                is_first,
             )
         )
 

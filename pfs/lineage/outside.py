@@ -57,7 +57,8 @@ class Outside:
         if isinstance(before, LiveVersion) and before.only_writer is actor and before.uses == 1:
             version = before
             version.is_open = True  # nobody has looked: it goes on
-            version.credits[0].mark = len(actor.inputs)
+            for credit in version.credits:
+                credit.mark = len(actor.inputs)
             actor.covered = max(actor.covered, len(actor.inputs))
         else:
             relation = Relation.CREATED if before is None else Relation.IN_PLACE

@@ -10,6 +10,7 @@ thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -114,11 +115,13 @@ class Recorder(Sealing):
         tables = self._tables
         if actor.ended is not None:
             return
+        with suppress(OSError):  # a full disk does not keep anybody alive
+            flows.refresh(tables, actor)
         flows.part(tables, actor)
         if not by_exec:
             flows.tell_parent(tables, actor)
         actor.ended = ending
-        actor.grips, actor.mapped, actor.buffers = {}, {}, {}
+        self._part_from_files(actor)
         tables.notes.actor(actor)
         tables.set_late(actor, actor.is_stored)
         tables.remember(actor)
@@ -159,6 +162,7 @@ class Recorder(Sealing):
         file.enter(grip)
         if writes:
             file.hold(actor)
+            actor.grips[grip] = None
         try:
             if truncates or creates:
                 self._refresh(actor)
@@ -275,9 +279,12 @@ class Recorder(Sealing):
                 if grip.reads:
                     for holder in grip.holders:
                         self._map(grip, holder)
-        for actor in list(file.holders) if actors is None else actors:
+        writers = list(file.holders) if actors is None else actors
+        for actor in writers:
             self._refresh(actor)
             written.write(tables, actor, file, 0, 1, Flag.MMAP)
+        if not writers:
+            tables.forget(place)  # nobody is known that could have done it
         tables.flush()
 
     def close(self, grip: Grip) -> None:
@@ -285,8 +292,8 @@ class Recorder(Sealing):
         tables, file = self._tables, grip.file
         file.leave(grip)
         for actor in grip.holders:
-            if actor.grips or actor.mapped:
-                actor.grips.pop(grip, None)
+            actor.grips.pop(grip, None)
+            if actor.mapped:
                 actor.mapped.pop(grip, None)
                 actor.hears = bool(actor.links or actor.mapped)
         version = file.version
@@ -402,8 +409,17 @@ class Recorder(Sealing):
         file = grip.file
         if grip.writes:
             file.hold(actor)
+            actor.grips[grip] = None
         if file.is_mapped and grip.reads:
             self._map(grip, actor)
+
+    def _part_from_files(self, actor: Actor) -> None:
+        """An activity has ended: its handles are others' now, but pages that it stored to may still come."""
+        for grip in actor.grips:
+            if grip.writes and not grip.reads:
+                grip.holders = tuple(other for other in grip.holders if other is not actor)
+                grip.file.release(actor)
+        actor.grips, actor.mapped, actor.buffers = {}, {}, {}
 
     def _map(self, grip: Grip, actor: Actor) -> None:
         actor.mapped[grip] = None

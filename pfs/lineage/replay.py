@@ -21,7 +21,7 @@ from pfs.lineage.live import Actor, Credit, External, LiveVersion, Place
 from pfs.lineage.notes import CURRENT, DESCRIBED, FEEDS, LATE, MULTIPLE, OPEN, PINS, ROOT, UNTOUCHED, Op
 from pfs.lineage.tables import Tables
 
-Raw = Sequence[Any]
+Raw = list[Any]  # a note, or a part of one
 
 
 class Replay:
@@ -32,6 +32,7 @@ class Replay:
         self._last: dict[int, Raw] = {}  # number → the last note about an actor, version or external
         self._inputs: dict[int, list[Raw | None]] = {}
         self._ordinals: dict[int, int] = {}
+        self._writers: dict[int, tuple[Raw, dict[int, Raw]]] = {}  # version → its note, and who wrote it
         self._covered: dict[int, int] = {}
         self._wrote: dict[int, set[Any]] = {}  # actor → places, two at most
         self._links: list[Raw] = []
@@ -70,13 +71,9 @@ class Replay:
             if op == Op.VERSION:
                 self._read_writers(note)
         elif op == Op.INPUTS:
-            _, _, first, entries = note
-            inputs = self._inputs.setdefault(number, [])
-            inputs += [None] * (first + len(entries) - len(inputs))
-            inputs[first : first + len(entries)] = entries
-            for source, informed, watermark, *_ in entries:
-                if informed:
-                    self._cover(source, watermark)
+            self._read_inputs(number, note[2], note[3])
+        elif op == Op.WROTE:
+            self._read_wrote(note)
         elif op == Op.GONE:
             for one in note[1:]:
                 self._last.pop(one, None)
@@ -91,6 +88,29 @@ class Replay:
             waiting = self._changes.get(number, {})
             for one in [one for one in waiting if one <= note[2]]:
                 del waiting[one]
+
+    def _read_inputs(self, number: int, first: int, entries: Sequence[Raw]) -> None:
+        inputs = self._inputs.setdefault(number, [])
+        inputs += [None] * (first + len(entries) - len(inputs))
+        inputs[first : first + len(entries)] = entries
+        for source, informed, watermark, *_ in entries:
+            if informed:
+                self._cover(source, watermark)
+
+    def _read_wrote(self, note: Raw) -> None:
+        """A part of a version has changed; its own note may still come, and says more then."""
+        _, number, actor, mark, flags, relation, time_ns, is_first = note
+        version = self._last.get(number)
+        if version is None or version[0] != Op.VERSION:
+            return
+        writers = self._writers.get(number)
+        if is_first or writers is None or writers[0] is not version:
+            listed = {} if is_first else {one[0]: one for one in version[8]}
+            writers = self._writers[number] = (version, listed)
+        writers[1][actor] = [actor, mark, flags]
+        version[5], version[8], version[14] = relation, writers[1].values(), time_ns
+        version[10] &= ~UNTOUCHED
+        self._read_writers([*version[:8], [[actor, mark, flags]], *version[9:]])
 
     def _read_writers(self, note: Raw) -> None:
         place, path, writers, (beginner, ordinal) = note[3], note[4], note[8], note[18]
@@ -135,11 +155,13 @@ class Replay:
         made.order, made.floor, made.time_ns = order, floor, time_ns
         made.beside = None if beside is None else set(beside)
         made.origin = _origin(origin)
-        made.credits = tuple(
-            Credit(self._actors[actor], mark, flags)
-            for actor, mark, flags in writers
-            if actor in self._actors
-        )
+        for number, mark, flags in writers:
+            actor = self._actors.get(number)
+            if actor is not None and made.first is None:
+                made.first = Credit(actor, mark, flags)
+            elif actor is not None:
+                made.others = made.others or {}
+                made.others[actor] = Credit(actor, mark, flags)
         if content is not None:
             made.contain(*content)
         if frozen is not None:

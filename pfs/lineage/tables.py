@@ -165,7 +165,7 @@ class Tables(Kept):
         if mark <= watermark:
             return position
         one = Input(source.id, True, mark, level, flags, self.now_ns())
-        if position >= max(sink.covered, sink.stored, 0) and sink.inputs[position].flags == flags:
+        if position >= max(sink.covered, sink.stored, 0) and _is_alike(sink.inputs[position], level, flags):
             sink.inputs[position] = one
         else:
             position = len(sink.inputs)
@@ -278,7 +278,12 @@ class Tables(Kept):
         """One more activity writes a version, now."""
         mark = len(actor.inputs)
         made = Credit(actor, mark, flags)
-        version.credits = (*version.credits, made)
+        if version.first is None:
+            version.first = made
+        elif version.others is None:
+            version.others = {actor: made}
+        else:
+            version.others[actor] = made
         actor.uses += 1
         actor.outputs[version.id] = version
         actor.covered = max(actor.covered, mark)
@@ -431,3 +436,7 @@ class Tables(Kept):
             focus=focus,
             rest=rest,
         )
+
+
+def _is_alike(one: Input, level: int, flags: int) -> bool:
+    return one.level == level and one.flags == flags

@@ -67,6 +67,7 @@ class Upkeep:
     def tidy(self, journal: Compactable) -> bool:
         """Do some of what waits; whether more is left."""
         tables = self._tables
+        tables.forget_recent()
         more = tables.sweep(TIDY_STEPS)
         tables.forget_stored(TIDY_STEPS)
         if self._compaction is None and journal.is_bloated:

@@ -52,8 +52,9 @@ def write(tables: Tables, actor: Actor, file: File, offset: int, size_before: in
     version = _open_version(tables, file)
     if version is None:
         return _next(tables, actor, file, offset, size_before, flags)
-    credit = _credit(version, actor)
-    if version.is_untouched:
+    credit = version.credit_of(actor)
+    is_first = version.is_untouched
+    if is_first:
         if credit is None:
             tables.uncredit(version)
     elif credit is None and not is_shared_with(file, version, actor):
@@ -61,10 +62,10 @@ def write(tables: Tables, actor: Actor, file: File, offset: int, size_before: in
         return _next(tables, actor, file, offset, size_before, flags)
     if version.relation == Relation.APPENDED and offset < version.floor:
         version.relation = Relation.IN_PLACE
-    elif credit is not None and not version.is_untouched and _covers(credit, actor, flags):
+    elif credit is not None and not is_first and _covers(credit, actor, flags):
         return version
     if credit is None:
-        tables.credit(version, actor, flags)
+        credit = tables.credit(version, actor, flags)
     else:
         credit.mark = len(actor.inputs)
         credit.flags |= flags
@@ -72,7 +73,10 @@ def write(tables: Tables, actor: Actor, file: File, offset: int, size_before: in
     version.is_untouched = False
     version.time_ns = tables.now_ns()
     file.stamp += 1
-    tables.notes.version(version)
+    if version.is_noted and version.beside is None:
+        tables.notes.wrote(version, credit, is_first=is_first)
+    else:
+        tables.notes.version(version)
     return version
 
 
@@ -120,10 +124,3 @@ def _end(tables: Tables, version: LiveVersion | None) -> None:
 
 def _covers(credit: Credit, actor: Actor, flags: int) -> bool:
     return credit.mark == len(actor.inputs) and credit.flags | flags == credit.flags
-
-
-def _credit(version: LiveVersion, actor: Actor) -> Credit | None:
-    for one in version.credits:
-        if one.actor is actor:
-            return one
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec import msgpack
 from msgspec.structs import replace
 
 from pfs.lineage.facts import ChangeKind, Ending, Relation, raw_version_id
@@ -205,3 +206,20 @@ def test_an_ended_process_is_no_longer_among_the_living(stage: Stage) -> None:
     stage.recorder.end(actor, Ending(2))
     assert stage.recorder.actors() == []
     assert stage.recorder.source.ending(actor.id) == Ending(1)
+
+
+def test_a_log_that_everybody_writes_costs_each_the_same(stage: Stage) -> None:
+    grip = stage.open("make", b"log", "wc")
+    stage.put(grip, b"make")
+    sizes = []
+    for number in range(400):
+        name = f"job{number}"
+        stage.start(name, "make", forked=True)
+        start = len(stage.notes.records)
+        stage.put(grip, b"text", name=name)
+        stage.end(name)
+        sizes.append(sum(len(msgpack.encode(record)) for record in stage.notes.records[start:]))
+    assert max(sizes[200:]) <= max(sizes[:20]) + 20
+    assert len(stage.version(b"log").writers) == 401
+    assert len(grip.holders) == 1
+    assert stage.frozen == []
