@@ -116,6 +116,40 @@ class FactSource:
         yield from (a.id for a in sorted(recent, key=lambda a: (-a.started_ns, a.id)))
 
 
+class Indexed(FactSource):
+    """The same facts, which no longer change, by key: for tests with many."""
+
+    def __init__(self, source: FactSource) -> None:
+        super().__init__(**{name: getattr(source, name) for name in FactSource.__dataclass_fields__})
+        self._outputs: dict[int, list[int]] = {}
+        self._consumers: dict[int, list[tuple[int, int]]] = {}
+        self._informed: dict[int, list[tuple[int, int, int]]] = {}
+        self._revisions: dict[int, list[int]] = {}
+        for version in source.versions_by_id.values():
+            self._revisions.setdefault(version.previous, []).append(version.id)
+            for activity in dict.fromkeys(writer.activity for writer in version.writers):
+                self._outputs.setdefault(activity, []).append(version.id)
+        for activity, inputs in source.inputs_by_activity.items():
+            for position, item in enumerate(inputs):
+                if item.informed:
+                    row = (activity, position, item.watermark)
+                    self._informed.setdefault(item.source, []).append(row)
+                else:
+                    self._consumers.setdefault(item.source, []).append((activity, position))
+
+    def outputs(self, activity: int) -> Sequence[int]:
+        return self._outputs.get(activity, ())
+
+    def consumers(self, version: int) -> Sequence[tuple[int, int]]:
+        return self._consumers.get(version, ())
+
+    def informed(self, activity: int) -> Sequence[tuple[int, int, int]]:
+        return self._informed.get(activity, ())
+
+    def revisions(self, version: int) -> Sequence[int]:
+        return self._revisions.get(version, ())
+
+
 def is_below(name: bytes, directory: bytes) -> bool:
     """Whether a path is a directory or below it; b"" is the root."""
     return bool(name) and (not directory or name == directory or name.startswith(directory + b"/"))

@@ -63,6 +63,7 @@ class Likeness:
         self._commands = dict(commands)
         self._shapes: dict[str, tuple[str, ...]] = {}
         self._numbers: dict[Item, int] = {}
+        self._begun: set[Item] = set()
         self._known: dict[Hashable, int] = {}
 
     def of(self, item: Item) -> int:
@@ -70,16 +71,15 @@ class Likeness:
         waiting = [item]
         while waiting:
             current = waiting[-1]
-            if current in self._numbers:
-                waiting.pop()
-                continue
-            below = [child.item for child in self._links.children(current)]
-            if missing := [other for other in below if other not in self._numbers]:
-                self._numbers[current] = 0  # what a circle that comes back here sees
+            below = [] if current in self._numbers else self._links.children(current)
+            missing = [child.item for child in below if child.item not in self._numbers]
+            if current not in self._numbers and missing and current not in self._begun:
+                self._begun.add(current)
                 waiting += missing
                 continue
-            self._numbers[current] = self._number(current, self._links.children(current))
             waiting.pop()
+            if current not in self._numbers:
+                self._numbers[current] = self._number(current, below)
         return self._numbers[item]
 
     def of_round(self, unit: UnitKey) -> int:
@@ -90,7 +90,8 @@ class Likeness:
         return self._number(unit, others)
 
     def _number(self, item: Item, below: list[Child]) -> int:
-        kinds = frozenset((child.via, child.level, self._numbers[child.item]) for child in below)
+        # 0: what is being numbered right now, further up in a circle.
+        kinds = frozenset((child.via, child.level, self._numbers.get(child.item, 0)) for child in below)
         return self._known.setdefault((self._own(item), kinds), len(self._known) + 1)
 
     def _own(self, item: Item) -> Hashable:

@@ -66,7 +66,8 @@ class Links:
         self._members: dict[str, list[str]] = {}
         for process, unit in self._units.items():
             self._members.setdefault(unit, []).append(process)
-        self._steps_left = _STEPS_MIN + _STEPS_PER_EDGE * len(answer.edges)
+        self._steps_max = _STEPS_MIN + _STEPS_PER_EDGE * len(answer.edges)
+        self.steps = 0  # taken inside of units so far
         self._children: dict[Item, list[Child]] = {}
 
     def _add(self, edge: Generated | Used | Informed | Revised) -> None:
@@ -98,6 +99,14 @@ class Links:
     def members(self, unit: str) -> list[str]:
         """The processes of a job; of a process itself."""
         return self._members.get(unit, [])
+
+    def before(self, version: str, unit: str) -> str | None:
+        """The version before one, where this unit made that, too."""
+        for earlier in self._before.get(version, ()):
+            makers = self._makers.get(earlier, ())
+            if makers and all(self._unit(process) == unit for process, _ in makers):
+                return earlier
+        return None
 
     def _unit(self, process: str) -> str:
         return self._units.get(process, process)
@@ -138,7 +147,7 @@ class Links:
 
     def _key(self, unit: str, entries: Iterable[str]) -> UnitKey:
         """How a unit is entered; nothing where it was looked into too often: then it is one whole."""
-        return UnitKey(unit, frozenset(entries) if self._steps_left > 0 else frozenset())
+        return UnitKey(unit, frozenset(entries) if self.steps < self._steps_max else frozenset())
 
     def _starts(self, key: UnitKey) -> list[str]:
         if not key.entries:
@@ -170,7 +179,7 @@ class Links:
                 else:
                     child = Child(self._key(self._unit(other), [other]), weaker(level, how), channel)
                     found.setdefault(child.item, child)
-        self._steps_left -= walk.steps
+        self.steps += walk.steps
         return list(found.values())
 
     def _ends_down(self, key: UnitKey) -> list[Child]:
@@ -198,7 +207,7 @@ class Links:
                 else:
                     child = Child(self._key(self._unit(other), [other]), weaker(level, how), channel)
                     found.setdefault(child.item, child)
-        self._steps_left -= walk.steps
+        self.steps += walk.steps
         return list(found.values())
 
 

@@ -109,6 +109,9 @@ class _Outline:
         found: dict[Item, Child] = {}
         seen = {version}
         while (unit := self._inline_unit(version)) is not None:
+            while (inside := self._links.before(version, unit.unit)) is not None and inside not in seen:
+                version = inside
+                seen.add(version)
             earlier = None
             for child in self._links.children(unit):
                 if isinstance(child.item, str) and self._is_same_path(child.item, version):
