@@ -79,6 +79,7 @@ static PyObject *process_object(const struct pfs_process *process)
         set_item(found, "environ", text_object(process, process->environ)) < 0 ||
         set_item(found, "cgroup", text_object(process, process->cgroup)) < 0 ||
         set_item(found, "pid_namespace", PyLong_FromUnsignedLongLong(process->pid_namespace)) < 0 ||
+        set_item(found, "read_ns", PyLong_FromUnsignedLongLong(process->read_ns)) < 0 ||
         set_item(found, "fds", descriptors_object(process)) < 0 ||
         set_item(found, "failed", failed_object(process)) < 0)
         Py_CLEAR(found);

@@ -395,6 +395,9 @@ static int read_once(struct pfs_process *process, int directory, pid_t tid, bool
     if (error != 0)
         return error;
     *stable = is_of_one_image(process, directory);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now); /* here: whoever is told may have to wait for the interpreter */
+    process->read_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     return 0;
 }
 

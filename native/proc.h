@@ -70,6 +70,7 @@ struct pfs_process {
     struct pfs_text environ; /* NAME=value, each ended by NUL; cut at PFS_ENVIRON_BYTES_MAX */
     struct pfs_text cgroup;  /* lines; cut at PFS_CGROUP_BYTES_MAX */
     uint64_t pid_namespace;  /* inode number; 0: failed */
+    uint64_t read_ns;        /* when the last of it was read, CLOCK_MONOTONIC */
     struct pfs_descriptor *descriptors; /* ascending, at most PFS_DESCRIPTORS_MAX */
     size_t descriptor_count;
     unsigned failed;

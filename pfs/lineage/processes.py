@@ -188,6 +188,9 @@ class Processes:
         found = timed(description, self._monotonic_ns())
         if found.tgid != pid or "stable" in found.failed or not self._is_of(process, found):
             return None
+        before = process.image.before
+        if before is not None and before.since_ns > found.ended_ns:
+            return None  # of an image before that one
         image = self._image_of(process, found)
         if image.description is None:
             self._describe(process, image, found)
@@ -355,7 +358,8 @@ class Processes:
                 del self._reading[place]
         if found is None:
             return None
-        found["began_ns"], found["ended_ns"] = began_ns, self._monotonic_ns()
+        # not now: this thread may have waited for the interpreter while the process went on to another image
+        found["began_ns"], found["ended_ns"] = began_ns, found.pop("read_ns", 0) or self._monotonic_ns()
         return msgspec.convert(found, Timed)
 
 
