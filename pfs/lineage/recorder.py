@@ -9,134 +9,15 @@ thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import Any
-
-import msgspec
-
 from pfs.lineage import beside, flows, programs, renamed, written
-from pfs.lineage.facts import Activity, Change, ChangeKind, Ending, Flag, Level, Relation
-from pfs.lineage.live import Actor, Files, Grip, Place, Seen
-from pfs.lineage.live_source import LiveSource
+from pfs.lineage.acting import Acting
+from pfs.lineage.facts import Change, ChangeKind, Flag, Level, Relation
+from pfs.lineage.live import Actor, Grip, Place, Seen
 from pfs.lineage.looked import look_through, newest
-from pfs.lineage.outside import Outside
-from pfs.lineage.sealing import Sealing
-from pfs.lineage.tables import Tables
-from pfs.lineage.upkeep import Compactable, Upkeep
 
 
-class Recorder(Sealing):
+class Recorder(Acting):
     """Live lineage of a store; `source` answers questions about it."""
-
-    def __init__(
-        self,
-        files: Files,
-        notes: Compactable,
-        now_ns: Callable[[], int],
-        resolve: Callable[[bytes, int], int] | None = None,
-    ) -> None:
-        """`resolve` gives the version that a row of a segment is, 0 where unknown (`Index.origin`)."""
-        super().__init__(Tables(files, notes, now_ns, resolve))
-        self.source = LiveSource(self._tables)
-        self._journal = notes
-        self._outside = Outside(self._tables)
-        self._upkeep = Upkeep(self._tables, self._outside)
-
-    def replay(self, records: Iterable[Sequence[Any]]) -> None:
-        """Bring back what was live when the last daemon died.  Before anything else, with `Journal.read`."""
-        self._upkeep.replay(records)
-
-    def reopened(self, branch: int, generation: int) -> None:
-        """After a replay, a working tree is open again; commits hold its generations up to this one."""
-        self._upkeep.reopened(branch, generation)
-
-    def tidy(self) -> bool:
-        """Some of what may wait, in less than a millisecond; whether more is left.  Raises OSError.
-
-        Call it again and again when the loop has time, and let a thread `Journal.sync` when nothing is left.
-        """
-        return self._upkeep.tidy(self._journal)
-
-    # activities
-
-    def begin(
-        self,
-        activity: Activity,
-        parent: Actor | None = None,
-        *,
-        forked: bool = False,
-        upto: int | None = None,
-        pins: bool = True,
-    ) -> Actor:
-        """A process image that was not met before; one that was, if its id is known, is given back.
-
-        parent: the image that forked it (`forked`: it runs in a copy of its memory, no exec since), or that
-        became it by exec.  upto: how many inputs the parent had at the fork, if not all that it has now.
-        pins: False for indexers, whose reading keeps no version and is not recorded.
-        """
-        tables = self._tables
-        actor = tables.actors.get(activity.id)
-        if actor is not None:
-            return actor
-        actor = Actor(activity, parent, tables.next_number())
-        actor.pins = pins
-        if parent is not None:
-            parent.uses += 1
-            if not forked and parent.activity.key.pid == activity.key.pid:
-                parent.successor = actor
-        tables.actors[activity.id] = actor
-        tables.notes.actor(actor)
-        if parent is not None and parent.successor is actor and parent.executing:
-            programs.run(tables, actor, parent)
-        if parent is not None and forked:
-            mark = self.forked(parent) if upto is None else min(upto, len(parent.inputs))
-            tables.hear(actor, parent, mark, Level.OBSERVED, Flag.FORK)
-        tables.flush()
-        return actor
-
-    def forked(self, parent: Actor) -> int:
-        """A process has forked: how many inputs it had, for `upto` when the child is met."""
-        tables = self._tables
-        self._refresh(parent)
-        parent.covered = max(parent.covered, len(parent.inputs))
-        tables.flush()
-        return len(parent.inputs)
-
-    def describe(self, actor: Actor, activity: Activity) -> None:
-        """A better description of the same process image has come."""
-        version = activity.exe_version or actor.activity.exe_version
-        actor.activity = msgspec.structs.replace(activity, id=actor.id, exe_version=version)
-        self._tables.notes.actor(actor)
-        self._tables.flush()
-
-    def end(self, actor: Actor, ending: Ending, *, by_exec: bool = False) -> None:
-        """It has ended; a child that read, wrote nothing and fed no pipe has told its parent (inferred)."""
-        tables = self._tables
-        if actor.ended is not None:
-            return
-        with suppress(OSError):  # a full disk does not keep anybody alive
-            flows.refresh(tables, actor)
-        flows.part(tables, actor)
-        if not by_exec:
-            flows.tell_parent(tables, actor)
-        actor.ended = ending
-        self._part_from_files(actor)
-        tables.notes.actor(actor)
-        tables.set_late(actor, actor.is_stored)
-        tables.remember(actor)
-        tables.flush()
-
-    def connect(self, source: Actor, sink: Actor, flag: int = Flag.PIPE, level: int = Level.OBSERVED) -> None:
-        """What the source has learned up to any write of the sink, it may have told the sink."""
-        flows.connect(self._tables, source, sink, flag, level)
-        self._tables.flush()
-
-    def actors(self) -> list[Actor]:
-        """Those that have not ended: after a replay, `end` those whose processes are gone."""
-        return [actor for actor in self._tables.actors.values() if actor.ended is None]
-
-    # files
 
     def open(
         self,
@@ -164,8 +45,8 @@ class Recorder(Sealing):
             file.hold(actor)
             actor.grips[grip] = None
         try:
-            if truncates or creates:
-                self._refresh(actor)
+            if actor.hears and (truncates or creates):
+                flows.refresh(tables, actor)
             if creates:
                 if file.version is None:
                     written.make(tables, actor, file)
@@ -173,6 +54,7 @@ class Recorder(Sealing):
                 written.empty(tables, actor, file)
             elif executes:
                 programs.opened(tables, actor, newest(tables, file))
+                grip.reader, grip.seen = actor, file.stamp  # what the kernel reads, the next image learns
             elif reads:
                 look_through(tables, grip, actor, Flag.NONE)
         except OSError:
@@ -181,7 +63,7 @@ class Recorder(Sealing):
         if actor.activity.interactive:
             beside.opened(tables, actor, grip)
         if file.is_mapped and reads:
-            self._map(grip, actor)
+            self.maps(grip, actor)
         if tables.notes.batch:
             tables.flush()
         return grip
@@ -278,7 +160,7 @@ class Recorder(Sealing):
             for grip in file.grips:
                 if grip.reads:
                     for holder in grip.holders:
-                        self._map(grip, holder)
+                        self.maps(grip, holder)
         writers = list(file.holders) if actors is None else actors
         for actor in writers:
             self._refresh(actor)
@@ -286,6 +168,14 @@ class Recorder(Sealing):
         if not writers:
             tables.forget(place)  # nobody is known that could have done it
         tables.flush()
+
+    def maps(self, grip: Grip, actor: Actor) -> None:
+        """An activity has mapped a file through a readable handle: it sees changes without a READ.
+
+        Taken to be so of all that have it open once stores through some mapping have come.
+        """
+        actor.mapped[grip] = None
+        actor.hears = True
 
     def close(self, grip: Grip) -> None:
         """The handle is released."""
@@ -390,17 +280,10 @@ class Recorder(Sealing):
             return file.version.id
         return self._tables.committed_id(place)
 
-    # the steps in common
-
     def _reach(self, branch: int, generation: int) -> None:
         generations = self._tables.generations
         if generation > generations.get(branch, -1):
             generations[branch] = generation
-
-    def _refresh(self, actor: Actor) -> None:
-        """Before an activity writes: what pipes and mapped pages may have told it meanwhile."""
-        if actor.hears:
-            flows.refresh(self._tables, actor)
 
     def _hold(self, grip: Grip, actor: Actor) -> None:
         if actor in grip.holders:
@@ -411,16 +294,4 @@ class Recorder(Sealing):
             file.hold(actor)
             actor.grips[grip] = None
         if file.is_mapped and grip.reads:
-            self._map(grip, actor)
-
-    def _part_from_files(self, actor: Actor) -> None:
-        """An activity has ended: its handles are others' now, but pages that it stored to may still come."""
-        for grip in actor.grips:
-            if grip.writes and not grip.reads:
-                grip.holders = tuple(other for other in grip.holders if other is not actor)
-                grip.file.release(actor)
-        actor.grips, actor.mapped, actor.buffers = {}, {}, {}
-
-    def _map(self, grip: Grip, actor: Actor) -> None:
-        actor.mapped[grip] = None
-        actor.hears = True
+            self.maps(grip, actor)

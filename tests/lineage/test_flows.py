@@ -23,7 +23,7 @@ def test_a_handle_across_exec_is_an_input_of_the_new_image(stage: Stage) -> None
 def test_an_executed_file_is_the_program_of_the_next_image(stage: Stage) -> None:
     program = stage.write("cc", b"bin/tool", b"ELF")
     stage.start("sh")
-    stage.open("sh", b"bin/tool", "x")
+    stage.get(stage.open("sh", b"bin/tool", "rx"))
     stage.write("sh", b"other", b"1")
     assert stage.inputs("sh") == []
     stage.execute("tool", "sh", exe=b"/mnt/repo/bin/tool")
@@ -159,6 +159,25 @@ def test_a_reader_of_mapped_pages_may_have_seen_the_newest(stage: Stage) -> None
     stage.write("reader", b"out", b"1")
     assert stage.inputs("reader")[-1].source == newest
     assert stage.inputs("reader")[-1].flags == Flag.MMAP
+
+
+def test_who_maps_a_file_sees_changes_without_a_read(stage: Stage) -> None:
+    writer = stage.open("writer", b"map", "wc")
+    stage.put(writer, b"1")
+    stage.recorder.maps(stage.open("reader", b"map"), stage.actors["reader"])
+    stage.put(writer, b"2")
+    newest = stage.newest(b"map")
+    stage.write("reader", b"out", b"1")
+    assert stage.sources("reader")[-1] == newest
+
+
+def test_stores_by_nobody_known_leave_nobodys_bytes(stage: Stage) -> None:
+    made = stage.write("writer", b"map", b"1")
+    stage.recorder.mapped(stage.place(b"map"), stage.generation)
+    stage.read("reader", b"map")
+    (source,) = stage.sources("reader")
+    assert source != made
+    assert stage.version(source).writers == ()
 
 
 # files of commits, and beyond the mount
