@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
+from typing import Final
 
 import msgspec
 
@@ -53,7 +54,7 @@ from pfs.lineage.nodes import (
     version_node,
 )
 
-NOT_RECORDED = "not recorded: nobody saw it being made"
+NOT_RECORDED: Final = "not recorded: nobody saw it being made"
 
 
 def ask(
@@ -292,9 +293,13 @@ def _flags_of(version: Version, activity: int) -> int:
     return next((writer.flags for writer in version.writers if writer.activity == activity), Flag.NONE)
 
 
+_LEVEL_NAMES: Final = {int(level): level.name.lower() for level in Level}
+
+
 def _level_name(level: int) -> str:
-    return Level(level).name.lower()
+    return _LEVEL_NAMES[level]
 
 
+@cache
 def _flag_names(flags: int) -> tuple[str, ...]:
     return tuple(flag.name.lower() for flag in Flag(flags) if flag.name)

@@ -324,7 +324,7 @@ def test_steps_inside_a_large_job_are_bounded() -> None:
     for node in answer.versions:
         for child in links.children(node.id):
             links.children(child.item)
-    assert len(answer.edges) > 8000
+    assert len(answer.edges) >= 8000
     assert links.steps < 200_000, "by pairs it would be millions"
     assert len(drawn(story, version).splitlines()) < 200
 
