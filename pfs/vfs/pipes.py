@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import trio
 
@@ -21,6 +21,7 @@ from pfs.lineage.raw_description import RawDescription
 PIPES_MAX = 10_000  # the least recently seen are forgotten
 RELATIVES_MAX = 64
 LOOKS_MAX = 12  # for an end that a process may still have to be started for
+FORKING_LOOKS = 5  # for so long a parent may be about to start the one that reads
 LOOK_SECONDS = 0.001  # after the first of them; each waits longer than the one before
 
 Read = Callable[[int], Awaitable[RawDescription | None]]
@@ -89,47 +90,71 @@ class Pipes:
             at = at.parent
         return found
 
-    def _lacking(self, image: Image) -> list[int]:
-        """Its pipes whose other end nobody known holds, and that were not looked for in vain."""
+    def _lacking(self, image: Image, forking: Collection[Image] = ()) -> list[int]:
+        """Its pipes whose other end nobody known holds (but those in `forking`), unless looked for in vain."""
         found = []
         for inode, access in self._of(image).items():
-            others = (theirs for other, theirs in self._ends.get(inode, {}).items() if other.pid != image.pid)
+            others = [
+                theirs
+                for other, theirs in self._ends.get(inode, {}).items()
+                if other.pid != image.pid and other not in forking
+            ]
             if inode not in self._vain and not any(one != access or one == os.O_RDWR for one in others):
                 found.append(inode)
         return found
 
     async def trace(self, image: Image) -> list[Image]:
-        """Look for the other ends of an image's pipes among its relatives; who was found, to be connected."""
-        found: list[Image] = []
+        """Look for the other ends of an image's pipes among its relatives; who was found, to be connected.
+
+        A shell that is still starting the stages of a pipeline holds ends that are for the next ones: what a
+        parent holds counts only where it goes on holding it.
+        """
+        found: dict[Image, None] = {}
+        parents: dict[Image, None] = {}
         todo = [image]
         looked: set[int] = {image.pid}
         for number in range(1, LOOKS_MAX + 1):
-            todo = [one for one in todo if self._lacking(one)]
+            forking = parents if number <= FORKING_LOOKS else ()
+            todo = [one for one in todo if self._lacking(one, forking)]
             if not todo:
                 break
             for pid in self._relatives(todo, looked):
                 raw = await self._read(pid)
                 other = self._processes.describe(pid, raw)
-                looked.add(pid)
                 if other is None or raw is None:
+                    looked.add(pid)
                     continue
+                self._forget(other)
                 self.note(other, raw)
-                found.append(other)
-                todo.append(other)
+                found[other] = None
+                if any(other.pid == above.pid for above in self._parents(todo)):
+                    parents[other] = None
+                else:
+                    looked.add(pid)
+                    todo.append(other)
             await trio.sleep(LOOK_SECONDS * number)
             self._processes.drain()
         else:
             self._vain.update(inode for one in todo for inode in self._lacking(one))
-        return found
+        return list(found)
 
-    def _relatives(self, images: Iterable[Image], looked: set[int]) -> list[int]:
-        pids: dict[int, None] = {}
+    def _parents(self, images: Iterable[Image]) -> list[Image]:
+        found: dict[Image, None] = {}
         for image in images:
             parent = image.parent
             while parent is not None and parent.pid == image.pid:
                 parent = parent.parent
-            if parent is not None and not parent.is_own:
-                pids[parent.pid] = None
+            if parent is not None and not parent.is_own and parent.pid:
+                found[parent] = None
+        return list(found)
+
+    def _forget(self, image: Image) -> None:
+        for inode in self._held.pop(image, {}):
+            self._ends.get(inode, {}).pop(image, None)
+
+    def _relatives(self, images: Iterable[Image], looked: set[int]) -> list[int]:
+        pids = {parent.pid: None for parent in self._parents(images)}
+        for image in images:
             for pid in self._processes.siblings(image)[:RELATIVES_MAX]:
                 pids[pid] = None
         return [pid for pid in pids if pid not in looked and pid]
