@@ -1,27 +1,33 @@
 """Where the secrets are in one argument of a command line, or in the text of a script.
 
-`argument_spans` takes one argument, `text_spans` any text; both yield spans (start, end), in any order.  Time
+`command_line_spans` takes arguments, `text_spans` a text; both give spans (start, end), in any order.  Time
 is linear in the length of the text, whatever it is: each regular expression is bounded or gives nothing back.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from pfs.lineage import tokens
-from pfs.lineage.options import word_spans
+from pfs.lineage.options import PROGRAM_NAMES, word_spans
 from pfs.lineage.suspicion import NAME_LENGTH_MAX, Suspicion, is_code, is_secret, suspicion
 from pfs.lineage.tokens import Span
 
 NESTING_MAX: Final = 3  # scripts in scripts: `ssh host "sh -c 'mysql -pX'"`
 VALUE_LENGTH_MAX: Final = 4096  # a suspected value that is longer is not looked at but taken
+DRAWN_LENGTH_MAX: Final = 200  # the same for one that must look drawn: what is longer is none
 
-_NAMED = re.compile(
-    rb"(?i)(?:pass|pwd|secret|token|key|cred|auth|cookie|jwt|psk|phpsessid|sessionid|otp|dsn|pw|bearer)"
+# One of these is in every name that `suspicion` knows.
+_STEMS: Final = tuple(
+    b"pass pwd secret token key cred auth cookie jwt psk phpsessid sessionid otp dsn pw bearer".split()
+)
+_NAMED = re.compile(  # of a text in lower case: IGNORECASE is several times slower
+    rb"(?:" + b"|".join(_STEMS) + rb")"
     rb"[\w.-]{0,40}+\\?[\"']?\]?\s{0,8}+(=>|:=|==?|:)(\s{0,8}+)"
 )
+_OPTION = re.compile(rb"(?<![\w-])-[\w.-]+")
 _NAME_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _NO_NAME_BEFORE: Final = frozenset(b"/$%@\\")  # a path or a variable
 _HEADERS: Final = frozenset(
@@ -38,6 +44,8 @@ _DOUBLE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SINGLE = re.compile(rb"'[^']*+'")
 _CODE_STRING = {b'"': _DOUBLE, b"'": re.compile(rb"'[^'\\]*+(?:\\.[^'\\]*+)*+'", re.DOTALL)}
 _SEPARATORS = re.compile(rb"[\s;|&()<>`]++")
+_BEFORE_SCRIPT = re.compile(rb"-[a-zA-Z]{0,6}c")  # `sh -c TEXT`, `bash -lc TEXT`
+_NAME = re.compile(rb"[\w.-]+")
 _WHOLE = re.compile(rb"-{0,2}([A-Za-z_][\w.-]{0,63})=")
 _QUERY = re.compile(rb"[?&;]([\w.-]{1,40}+)=([^&\s\"'#<>]++)")
 _QUERY_SECRETS: Final = frozenset(
@@ -49,29 +57,75 @@ _PLAIN_QUERY = re.compile(rb"[A-Za-z_.-]{0,15}|\d{1,5}")
 _QUOTED_OR_SPACED = re.compile(rb"[\s\"']")
 
 
-def argument_spans(argument: bytes) -> Iterator[Span]:
-    """The secrets in one argument: all of `--password=…`, and whatever `text_spans` sees."""
-    whole = _WHOLE.match(argument)
-    is_substituted = whole is not None and argument.startswith((b"$(", b"${", b"`"), whole.end())
-    if whole is not None and not is_substituted and is_secret(whole[1], argument[whole.end() :]):
-        yield whole.end(), len(argument)
-    yield from text_spans(argument)
+class _Looks(NamedTuple):
+    """What is worth looking for in a text: nearly always nothing, and that is found out quickly."""
+
+    inside: tuple[Callable[[bytes], Iterator[Span]], ...]
+    names: bool  # of secrets, or programs that take some: by their place among words
 
 
-def text_spans(text: bytes) -> Iterator[Span]:
+def command_line_spans(arguments: Sequence[bytes]) -> list[list[Span]]:
+    """For each argument of a command line the secrets in it: by itself, by their place, in its scripts."""
+    spans: list[list[Span]] = [[] for _ in arguments]
+    looks = _looks(b"\0".join(arguments))
+    if not looks.inside and not looks.names:
+        return spans
+    before = b""
+    for argument, found in zip(arguments, spans, strict=True):
+        if looks.names and not _BEFORE_SCRIPT.fullmatch(before):
+            found.extend(_whole_value(argument))
+        found.extend(_spans(argument, looks))
+        before = argument
+    if looks.names:
+        for number, start, end in word_spans(arguments):
+            spans[number].append((start, end))
+    return spans
+
+
+def text_spans(text: bytes) -> list[Span]:
     """The secrets in a text: tokens, URLs, headers, assignments, and the command lines that stand in it."""
-    yield from tokens.known(text)
-    yield from tokens.logins(text)
-    yield from tokens.random(text)
-    yield from _assignments(text)
-    yield from _queries(text)
-    if _QUOTED_OR_SPACED.search(text):
+    return list(_spans(text, _looks(text)))
+
+
+def _looks(text: bytes) -> _Looks:
+    inside: list[Callable[[bytes], Iterator[Span]]] = []
+    if tokens.may_have_known(text):
+        inside.append(tokens.known)
+    if b"://" in text and b"@" in text:
+        inside.append(tokens.logins)
+    if next(tokens.random(text), None) is not None:
+        inside.append(tokens.random)
+    lower = text.lower()
+    has_stem = _has_stem(lower)
+    if has_stem and _NAMED.search(lower):
+        inside.append(_assignments)
+    if b"=" in text and _QUERY.search(text):
+        inside.append(_queries)
+    names = has_stem and (_assignments in inside or _has_stem(b" ".join(_OPTION.findall(lower))))
+    return _Looks(tuple(inside), names or not PROGRAM_NAMES.isdisjoint(_NAME.findall(text)))
+
+
+def _has_stem(lower: bytes) -> bool:
+    return any(stem in lower for stem in _STEMS)
+
+
+def _spans(text: bytes, looks: _Looks) -> Iterator[Span]:
+    for look in looks.inside:
+        yield from look(text)
+    if looks.names and _QUOTED_OR_SPACED.search(text):
         yield from _commands(text, 0, NESTING_MAX)
 
 
-def _queries(text: bytes) -> Iterator[Span]:
-    if b"=" not in text:
+def _whole_value(argument: bytes) -> Iterator[Span]:
+    """All of `--password=…` and `PASSWORD=…`, whatever it has in it."""
+    whole = _WHOLE.match(argument)
+    if whole is None or argument.startswith((b"$(", b"${", b"`"), whole.end()):
         return
+    if is_secret(whole[1], argument[whole.end() :]):
+        yield whole.end(), len(argument)
+
+
+def _queries(text: bytes) -> Iterator[Span]:
     for found in _QUERY.finditer(text):
         name = found[1].lower()
         if name in _QUERY_SECRETS and not _PLAIN_QUERY.fullmatch(found[2]):
@@ -80,8 +134,9 @@ def _queries(text: bytes) -> Iterator[Span]:
 
 def _assignments(text: bytes) -> Iterator[Span]:
     """`NAME=value`, `name: value`, `"name": "value"`, `Name: header`."""
+    lower = text.lower()
     position = 0
-    while (found := _NAMED.search(text, position)) is not None:
+    while (found := _NAMED.search(lower, position)) is not None:
         position = found.end()
         start = _name_start(text, found.start())
         if start and text[start - 1] in _NO_NAME_BEFORE:
@@ -90,7 +145,7 @@ def _assignments(text: bytes) -> Iterator[Span]:
         level = suspicion(name)
         if level is Suspicion.NONE:
             continue
-        stop = position + VALUE_LENGTH_MAX
+        stop = position + (DRAWN_LENGTH_MAX if level is Suspicion.RANDOM else VALUE_LENGTH_MAX)
         first, last = _named_value(text, start, name, found, stop)
         if last >= stop:
             if level is Suspicion.RANDOM:
@@ -105,7 +160,9 @@ def _assignments(text: bytes) -> Iterator[Span]:
 def _named_value(text: bytes, start: int, name: bytes, found: re.Match[bytes], stop: int) -> Span:
     if _is_header(name, found):
         return _header_value(text, start, found.end(), stop)
-    return _value(text, found.end(), stop, is_shell=found[1] == b"=" and not found[2])
+    # What must look drawn has no quotes in it.
+    is_shell = found[1] == b"=" and not found[2] and suspicion(name) > Suspicion.RANDOM
+    return _value(text, found.end(), stop, is_shell=is_shell)
 
 
 def _is_taken(text: bytes, name: bytes, first: int, last: int, *, is_header: bool) -> bool:

@@ -11,13 +11,11 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Sequence
-from fnmatch import translate
 from pathlib import Path
 from typing import Final
 
 from pfs.disk import Disk, write_durably
-from pfs.lineage.options import word_spans
-from pfs.lineage.scan import argument_spans, text_spans
+from pfs.lineage.scan import command_line_spans, text_spans
 from pfs.lineage.tokens import Span
 
 TEXT_LENGTH_MAX: Final = 64 * 1024  # bytes of one argument or script; the rest is cut off, and it says so
@@ -27,7 +25,7 @@ VARIABLES_MAX: Final = 256
 KEY_NAME: Final = "lineage.key"
 KEY_LENGTH: Final = 32  # bytes
 
-# What of an environment tells how a result came about; "*" stands for anything.
+# What of an environment tells how a result came about; "*" at one end stands for anything.
 ENVIRONMENT: Final = (
     "LANG LANGUAGE LC_* TZ PATH PWD HOME USER LOGNAME HOSTNAME TMPDIR "
     "PYTHON* VIRTUAL_ENV CONDA* R_* JULIA_* PERL5LIB RUBYLIB NODE_ENV NODE_PATH JAVA_HOME CLASSPATH "
@@ -45,7 +43,6 @@ ENVIRONMENT: Final = (
 _DENIED = re.compile(
     rb"(?i)pass|pwd.|.pwd|secret|token|key|cred|auth|cookie|dsn|jwt|private|license|session|bearer|signature"
 )
-_BEFORE_SCRIPT = re.compile(rb"-[a-zA-Z]{0,6}c")  # `sh -c TEXT`, `bash -lc TEXT`
 _MARK = re.compile("‹redacted [0-9a-f]{4}›".encode())
 
 
@@ -54,7 +51,10 @@ class Redactor:
 
     def __init__(self, key: bytes, *, allowed: str = ENVIRONMENT) -> None:
         self._key = key
-        self._allowed = re.compile("|".join(translate(name) for name in allowed.split()).encode())
+        names = allowed.encode().split()
+        self._names = frozenset(name for name in names if b"*" not in name)
+        self._beginnings = tuple(name[:-1] for name in names if name.endswith(b"*"))
+        self._ends = tuple(name[1:] for name in names if name.startswith(b"*"))
 
     def mark(self, secret: bytes) -> bytes:
         """What stands in place of a secret."""
@@ -62,13 +62,7 @@ class Redactor:
 
     def argv(self, arguments: Sequence[bytes]) -> tuple[bytes, ...]:
         """A command line without its secrets; long arguments are cut, and what is too much goes."""
-        spans: list[list[Span]] = []
-        before = b""
-        for argument in arguments:
-            spans.append(list((text_spans if _BEFORE_SCRIPT.fullmatch(before) else argument_spans)(argument)))
-            before = argument
-        for number, start, end in word_spans(arguments):
-            spans[number].append((start, end))
+        spans = command_line_spans(arguments)
         kept: list[bytes] = []
         room = ARGUMENTS_LENGTH_MAX
         for number, argument in enumerate(arguments):
@@ -87,16 +81,23 @@ class Redactor:
         kept: dict[bytes, bytes] = {}
         for entry in environ.split(b"\0")[:-1]:
             name, equals, value = entry.partition(b"=")
-            if not equals or name in kept or not self._allowed.fullmatch(name) or _DENIED.search(name):
-                continue
-            kept[name] = _cut(self._replace(value, list(argument_spans(value))), VARIABLE_LENGTH_MAX)
-            if len(kept) == VARIABLES_MAX:
-                break
-        return tuple(sorted(kept.items()))
+            if equals and self._is_allowed(name) and len(kept) < VARIABLES_MAX:
+                kept.setdefault(name, value)
+        names = sorted(kept)
+        values = [kept[name] for name in names]
+        spans = command_line_spans(values)
+        return tuple(
+            (name, _cut(self._replace(value, found), VARIABLE_LENGTH_MAX))
+            for name, value, found in zip(names, values, spans, strict=True)
+        )
+
+    def _is_allowed(self, name: bytes) -> bool:
+        allowed = name in self._names or name.startswith(self._beginnings) or name.endswith(self._ends)
+        return allowed and not _DENIED.search(name)
 
     def text(self, text: bytes) -> bytes:
         """A script without its secrets, at most 64 KiB of it."""
-        return _cut(self._replace(text, list(text_spans(text))), TEXT_LENGTH_MAX)
+        return _cut(self._replace(text, text_spans(text)), TEXT_LENGTH_MAX)
 
     def _replace(self, text: bytes, spans: list[Span]) -> bytes:
         if not spans:

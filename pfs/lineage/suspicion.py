@@ -25,6 +25,8 @@ class Suspicion(IntEnum):
     SURE = 3  # whatever it is: "password"
 
 
+DRAWN_LENGTH_MIN: Final = 16  # characters of a value under "key"
+_NEVER_DRAWN = re.compile(rb"[\s\"'(){}\[\]]")
 _WORD = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SURE_INSIDE = re.compile(
     rb"password|passwd|passphrase|passcode|credential|secretkey|secretaccess|clientsecret|accesskeyid"
@@ -41,9 +43,9 @@ _LIKELY_LAST = frozenset(
 _HARMLESS_LAST = frozenset(
     b"file files path paths dir directory folder url uri endpoint type kind name names id ids length len "
     b"size count limit limits max min mode stdin prompt env fd format policy column columns field fields "
-    b"index method methods server servers ring store alias version expiry ttl timeout required enabled disabled "
-    b"strategy script command cmd hash algorithm alg attribute cache jar helper provider scope scopes "
-    b"service plugin template prefix suffix through log logfile db host port user users tokenizer".split()
+    b"index method methods server servers ring store alias version expiry ttl timeout required enabled "
+    b"disabled strategy script command cmd hash algorithm alg attribute cache jar helper provider scope "
+    b"scopes service plugin template prefix suffix through log logfile db host port user users".split()
 )
 # Before "pass" or "token": not what they are when they stand alone.
 _OTHER_PASS = frozenset(
@@ -137,7 +139,7 @@ def is_secret(name: bytes, value: bytes, *, inside: bool = False) -> bool:
 
 def is_drawn(value: bytes) -> bool:
     """The same as `is_random` for a value that is already under suspicion: shorter, and hexadecimal too."""
-    if len(value) < 16 or b" " in value:
+    if len(value) < DRAWN_LENGTH_MIN or _NEVER_DRAWN.search(value):
         return False
     return is_random(value, length_min=14) or (
         is_hexadecimal(value) and not value.isdigit() and not value.isalpha()
