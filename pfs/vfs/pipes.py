@@ -91,7 +91,7 @@ class Pipes:
         return found
 
     def _lacking(self, image: Image, forking: Collection[Image] = ()) -> list[int]:
-        """Its pipes whose other end nobody known holds (but those in `forking`), unless looked for in vain."""
+        """Its pipes whose other end nobody known holds but `forking`, unless looked for in vain."""
         found = []
         for inode, access in self._of(image).items():
             others = [
@@ -110,10 +110,10 @@ class Pipes:
         parent holds counts only where it goes on holding it.
         """
         found: dict[Image, None] = {}
-        parents: dict[Image, None] = {}
         todo = [image]
         looked: set[int] = {image.pid}
         for number in range(1, LOOKS_MAX + 1):
+            parents = self._parents(todo)
             forking = parents if number <= FORKING_LOOKS else ()
             todo = [one for one in todo if self._lacking(one, forking)]
             if not todo:
@@ -127,9 +127,7 @@ class Pipes:
                 self._forget(other)
                 self.note(other, raw)
                 found[other] = None
-                if any(other.pid == above.pid for above in self._parents(todo)):
-                    parents[other] = None
-                else:
+                if all(other.pid != above.pid for above in parents):
                     looked.add(pid)
                     todo.append(other)
             await trio.sleep(LOOK_SECONDS * number)
