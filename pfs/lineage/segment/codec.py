@@ -31,10 +31,15 @@ from pfs.objects.ids import Kind
 
 
 class Written(NamedTuple):
-    """A payload, and how much of what a segment may hold it takes (1: all of it; above: too large)."""
+    """A payload, and how much it unfolds to (1: as much as is allowed)."""
 
     payload: bytes
-    fill: float
+    unfolds: float
+
+    @property
+    def fill(self) -> float:
+        """How full the segment is; above 1 it is to be cut."""
+        return max(self.unfolds, len(self.payload) / stored.SEGMENT_BYTES)
 
 
 def write(facts: Facts, store: bytes) -> Written:
@@ -67,13 +72,12 @@ def write(facts: Facts, store: bytes) -> Written:
         payload = encode(segment)
     except OverflowError as error:
         raise ValueError("a number is out of range") from error
-    fill = max(
-        len(payload) / stored.SEGMENT_BYTES,
+    unfolds = max(
         _facts(segment) / stored.FACTS_MAX,
         _items(segment) / stored.ITEMS_MAX,
         sum(map(len, names.words)) / stored.WORDS_BYTES_MAX,
     )
-    return Written(payload, fill)
+    return Written(payload, unfolds)
 
 
 def _facts(segment: Stored) -> int:

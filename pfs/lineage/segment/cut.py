@@ -84,11 +84,11 @@ class _Cutter:
             take = min(self._take, self.left)
             piece = self._piece(take)
             written = write(piece.facts, self._store)
-            if written.fill <= 1:
+            if written.fill <= 1 or take == 1:
                 break
-            if take == 1:
-                raise ValueError("one fact and what it names are larger than a segment may be")
             self._take = max(1, int(take / written.fill * _AIM))
+        if written.unfolds > 1 or len(written.payload) > stored.PAYLOAD_BYTES_MAX:
+            raise ValueError("one fact and what it names are larger than a segment may be")
         self._take = max(1, int(take / max(written.fill, 1 / stored.FACTS_MAX) * _AIM))
         self._advance(piece, written)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, islice
+from typing import Final
 
 from pfs.lineage.facts import Input, Level
 from pfs.lineage.group import Slice
@@ -32,6 +33,8 @@ _CODES = 2  # before those that count in threes
 _USED = 0
 _ROW = 1
 _INFORMED = 2
+# All bits of pfs.lineage.facts.Flag.
+_FLAGS_MAX: Final = 127
 
 
 def write_inputs(slices: Sequence[Slice], names: Namer) -> Inputs:
@@ -49,8 +52,8 @@ def write_inputs(slices: Sequence[Slice], names: Namer) -> Inputs:
     ]
     return Inputs(
         [len(piece.inputs) for piece in slices],
-        [int(Level(level)) for level, _ in qualities],
-        [int(flags) for _, flags in qualities],
+        [_quality(*quality)[0] for quality in qualities],
+        [_quality(*quality)[1] for quality in qualities],
         write_sequences(_symbols(slices, names, qualities), step=3 * count, fixed=2 * count),
         watermarks,
         within([time for piece in slices for time in _write_times(piece)]),
@@ -80,6 +83,13 @@ def _symbols(slices: Sequence[Slice], names: Namer, qualities: Qualities) -> Ite
         yield symbols
 
 
+def _quality(level: int, flags: int) -> tuple[int, int]:
+    """The same as plain numbers.  ValueError where they mean nothing; so there are not many of them."""
+    if not 0 <= flags <= _FLAGS_MAX:
+        raise ValueError("an input has unknown flags")
+    return int(Level(level)), int(flags)
+
+
 def _write_times(piece: Slice) -> list[int]:
     start = piece.activity.started_ns // INPUT_TIME_NS
     times = [item.time_ns // INPUT_TIME_NS for item in piece.inputs]
@@ -93,8 +103,10 @@ class InputsReader:
         self._names = names
         self._lengths = iter(column.lengths)
         self._qualities = [
-            (int(Level(level)), flags) for level, flags in zip(column.levels, column.flags, strict=True)
+            _quality(level, flags) for level, flags in zip(column.levels, column.flags, strict=True)
         ]
+        if len(set(self._qualities)) != len(self._qualities):
+            raise ValueError("a quality stands twice")
         count = len(self._qualities)
         self._symbols = SequencesReader(column.symbols, step=3 * count, fixed=2 * count)
         self._watermarks = iter(column.watermarks)

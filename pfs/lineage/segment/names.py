@@ -84,10 +84,14 @@ class Names:
         self._elsewhere = elsewhere
         self._bare = bare
         self._strangers = strangers
+        self._texts: dict[int, str] = {}  # one for all who name it: a long one, named often, is no flood
 
     def text(self, word: int) -> str:
         """The text of this number."""
-        return self.words[word].decode("utf-8", "surrogateescape")
+        text = self._texts.get(word)
+        if text is None:
+            text = self._texts[word] = self.words[word].decode("utf-8", "surrogateescape")
+        return text
 
     def version(self, number: int) -> int:
         """The id of a version."""

@@ -55,6 +55,8 @@ class _Order:
         self._used = distinct([version.id for version, _ in group.used], "a used version")
         if not self._rows.keys().isdisjoint(self._used):
             raise ValueError("a version is both made and used from elsewhere")
+        if any(piece.first < (1 if piece.before else 0) for piece in group.slices):
+            raise ValueError("a slice begins before the first input, or has one before it and begins there")
         self._ends = [piece.end for piece in group.slices]
         self._done = [piece.first for piece in group.slices]
         self._mentioned = [bool(piece.inputs) for piece in group.slices]
@@ -113,6 +115,7 @@ class _Order:
     def _inputs(self, index: int, upto: int, rows: int) -> Iterator[Step]:
         """The inputs of a slice up to a position, first those of its informers; `rows` were made so far."""
         stack = [(index, upto)]
+        waiting = {index}
         while stack:
             index, upto = stack[-1]
             start = self._done[index]
@@ -120,11 +123,12 @@ class _Order:
             if self._done[index] > start:
                 yield Step(What.INPUTS, index, self._done[index] - start)
             if informer is None:
-                stack.pop()
-            elif any(informer[0] == waiting for waiting, _ in stack):
+                waiting.remove(stack.pop()[0])
+            elif informer[0] in waiting:
                 raise ValueError("activities inform each other in a circle")
             else:
                 stack.append(informer)
+                waiting.add(informer[0])
 
     def _advance(self, index: int, upto: int, rows: int) -> tuple[int, int] | None:
         """Pass inputs of a slice until `upto`, or until one that needs another slice's inputs: that slice."""
