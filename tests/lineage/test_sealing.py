@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from pfs.lineage.facts import ChangeKind, Ending, Relation, raw_version_id
 from pfs.lineage.live import Place
+from pfs.lineage.segment import decode, encode
 from pfs.lineage.segment.order import in_order
 from tests.lineage.stage import BRANCH, REPO, Stage, content_id
 
@@ -223,3 +224,18 @@ def test_a_log_that_everybody_writes_costs_each_the_same(stage: Stage) -> None:
     assert len(stage.version(b"log").writers) == 401
     assert len(grip.holders) == 1
     assert stage.frozen == []
+
+
+def test_what_is_sealed_is_what_segments_hold(stage: Stage) -> None:
+    stage.raw(b"raw", b"1")
+    stage.read("sort", b"raw")
+    stage.write("sort", b"tmp", b"m" * 99)
+    stage.read("head", b"tmp")
+    stage.write("head", b"out", b"o")
+    for _ in range(2):
+        group = stage.commit()
+        (segment,) = encode(group, store=bytes(16))
+        assert decode(segment.payload).versions == group.versions
+        assert segment.rows == [fact.id for fact in group.versions]
+        stage.read("head", b"raw")
+        stage.write("head", b"out", b"more")
