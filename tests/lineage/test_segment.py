@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -133,7 +135,9 @@ def test_a_build_takes_little(capsys: pytest.CaptureFixture[str]) -> None:
     packed, packed_bare = (sum(len(compress(one.payload)[1]) for one in some) for some in (segments, bare))
     per_edge = (packed - packed_bare - 32 * len(group.used)) / edges  # versions take a content id each
     with capsys.disabled():
-        print(f"\nlineage segments: {packed / len(group.slices):.0f} bytes a process, {per_edge:.2f} an edge")
+        sys.stdout.write(
+            f"\nlineage segments: {packed / len(group.slices):.0f} bytes a process, {per_edge:.2f} an edge\n"
+        )
     assert per_edge <= BYTES_PER_EDGE_MAX
     ids = 32 * (len(group.used) + len(group.versions))  # nothing makes these smaller
     assert (packed - ids) * 10_000 / len(group.slices) <= BUILD_BYTES_MAX
@@ -203,5 +207,18 @@ def test_a_circle_is_refused() -> None:
         type(version)(**{**struct(version), "writers": (Writer(version.writers[0].activity, 1),)})
         for version in group.versions
     ]
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="before it is made"):
         encode(Group(slices, versions, [], []), store=STORE)
+
+
+@pytest.mark.parametrize("time_ns", [0, -(2**62), 8_589_934_592 * SECOND_NS, 2**63 - 1, -(2**63)])
+def test_any_time_that_a_file_can_have(time_ns: int) -> None:
+    group = build(2)
+    versions = [
+        type(version)(**{**struct(version), "mtime_ns": time})
+        for version, time in zip(
+            group.versions, (time_ns, -time_ns if time_ns > -(2**63) else 0), strict=True
+        )
+    ]
+    ((payload, _),) = encode(Group(group.slices, versions, group.used, []), store=STORE)
+    assert decode_canonical(payload).versions == versions

@@ -34,7 +34,7 @@ Natural: TypeAlias = Annotated[int, NotNegative]
 Naturals: TypeAlias = list[Natural]
 
 # Within this no difference of two numbers leaves what msgpack can hold.
-NUMBER_MAX: Final = 1 << 62
+NUMBER_MAX: Final = 1 << 64
 _START: Final = -1
 _LOW_BITS: Final = 16
 
