@@ -18,6 +18,9 @@ from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.secrets import Redactor
 
 STANDARD_ERROR: Final = 2
+CMDLINE_LENGTH_MAX: Final = 128 * 1024  # bytes that `_native.proc_read` reads
+TITLE_NULS: Final = 8  # so many empty arguments nobody gives
+TERMINALS: Final = (b"/dev/pts/", b"/dev/tty", b"/dev/console")
 OUTPUTS: Final = (1, 2)  # sockets there are a journal's, and nothing comes back
 
 
@@ -44,17 +47,15 @@ def activity(
             reason=image.reason or "not described",
         )
         return made, True
-    words = raw.cmdline.split(b"\0")
-    if words[-1] == b"":
-        words.pop()
-    found = manner(raw.exe, words, terminal=raw.tty_nr != 0)
+    words = arguments(raw.cmdline)
+    found = manner(raw.exe, words, terminal=_reads_terminal(raw))
     made = Activity(
         id=activity_id(key),
         key=key,
         parent=parent,
         argv=redactor.argv(words),
         exe=raw.exe.removesuffix(b" (deleted)"),
-        cwd=raw.cwd,
+        cwd=raw.cwd.removesuffix(b" (deleted)"),
         environment=redactor.environment(raw.environ),
         uid=raw.uid,
         user=user_of(raw.uid),
@@ -76,6 +77,31 @@ def activity(
         reason=image.reason or _reason(raw),
     )
     return made, found.pins
+
+
+def arguments(cmdline: bytes) -> list[bytes]:
+    """The arguments of a command line.
+
+    Of one that was cut the last goes: half a secret does not look like one.  A program that writes its title
+    over its arguments leaves nothing but NULs behind it.
+    """
+    words = cmdline.split(b"\0")
+    last = words.pop()
+    if last and len(cmdline) >= CMDLINE_LENGTH_MAX:
+        words.append("‹cut›".encode())
+    elif last:
+        words.append(last)
+    if words and not any(words[-TITLE_NULS:]) and len(words) > TITLE_NULS:
+        while words and not words[-1]:
+            words.pop()
+    return words
+
+
+def _reads_terminal(raw: RawDescription) -> bool:
+    """Whether standard input is a terminal; where that is not known, whether there is one at all."""
+    if not raw.fds:
+        return raw.tty_nr != 0
+    return any(fd == 0 and target.startswith(TERMINALS) for fd, target, _ in raw.fds)
 
 
 def _pipes(raw: RawDescription, parent: Image | None) -> tuple[tuple[int, int, bool], ...]:
