@@ -48,14 +48,15 @@ class Upstream:
 
     def group(self, changes: Sequence[Change]) -> Group:
         """All that was found, as facts; the contents of the versions must have been told."""
-        slices = self._slices()
+        changes = self._lasting(changes)
+        slices = self._slices(changes)
         versions = [self._fact(version) for version in self.in_order()]
         used = [
             (_elsewhere(source), source.origin)
             for source in self._used.values()
             if source.id not in self.versions
         ]
-        return Group(slices, versions, used, self._lasting(changes))
+        return Group(slices, versions, used, changes)
 
     # the walk
 
@@ -113,7 +114,7 @@ class Upstream:
 
     # facts
 
-    def _slices(self) -> list[Slice]:
+    def _slices(self, changes: Sequence[Change]) -> list[Slice]:
         slices: dict[Actor, Slice] = {}
         for actor, mark in self._marks.items():
             first = self._first(actor)
@@ -121,6 +122,10 @@ class Upstream:
             if len(inputs) < mark - first:  # it has gone meanwhile, for another commit holds all of it
                 first, inputs = mark, ()
             slices[actor] = self._slice(actor, first, inputs)
+        for change in changes:
+            changer = self._tables.changers.get(change.activity)
+            if changer is not None and changer not in slices and not self._knows(changer):
+                slices[changer] = self._slice(changer, self._first(changer), ())
         for actor in list(slices):
             parent = actor.parent
             while parent is not None and parent not in slices and not self._knows(parent):

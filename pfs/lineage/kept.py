@@ -42,6 +42,7 @@ class Kept:
         self.revised: dict[int, dict[int, None]] = {}  # version → those whose `previous` it is
         # path → the live version there, where there are several {id: version}
         self.paths: dict[bytes, LiveVersion | dict[int, LiveVersion]] = {}
+        self.changers: dict[int, Actor] = {}  # who made the changes that wait for a commit
         self.changes: dict[int, deque[tuple[int, Change]]] = {}  # branch → numbered, the oldest first
         self.late: dict[int, Actor] = {}  # those that `is_late`
         self.order = 0  # of the version that ended last

@@ -221,6 +221,8 @@ class Recorder(Acting):
             tables.now_ns(), who, int(kind), place.repo, place.branch, path, to_path, place.file_id, number
         )
         tables.add_change(change)
+        if actor is not None:
+            tables.changers[who] = actor
         if version is not None:
             if kind == ChangeKind.RENAME:
                 renamed.rename(tables, version, to_path, replaced)

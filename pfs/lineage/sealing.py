@@ -177,5 +177,7 @@ class Sealing:
         number = next((number for number, one in waiting if one is last or one == last), 0)
         while waiting and waiting[0][0] <= number:
             waiting.popleft()
+        waited_for = {one.activity for left in tables.changes.values() for _, one in left}
+        tables.changers = {who: actor for who, actor in tables.changers.items() if who in waited_for}
         if number:
             tables.notes.stored_changes(branch, number)
