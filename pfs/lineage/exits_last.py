@@ -19,6 +19,7 @@ class ExitsLast:
         self._connector = connector
         self._held: list[tuple[Any, ...]] = []
         self._due = 0
+        self.forked: dict[int, None] = {}  # processes that were made, until the caller clears it
 
     def drain(self) -> tuple[Sequence[tuple[Any, ...]], bool]:
         """What the connector tells but exits, after those that were released.  Raises what it raises."""
@@ -32,7 +33,8 @@ class ExitsLast:
             if event[0] == "exit":
                 self._held.append(event)
             else:
-                if event[0] == "fork" and self._held:
+                if event[0] == "fork" and event[3] == event[4]:
+                    self.forked[event[4]] = None
                     told += self._given_back(event[4])
                 told.append(event)
         return told, overflowed

@@ -114,7 +114,11 @@ class Done:
 
     def reads(self) -> list[Fact]:
         """What it has read."""
-        return [fact for fact in self.facts if not fact.is_write]
+        return [*self.former, *(fact for fact in self.facts if not fact.is_write)]
+
+    def lasting(self) -> list[Fact]:
+        """What it has read before its last exec and may still have open."""
+        return [*self.former, *(fact for fact, lasts in self.facts.items() if lasts)]
 
     def _leave(self) -> None:
         self.facts = {fact: True for fact, lasts in self.facts.items() if lasts}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -55,6 +55,8 @@ class Source(Protocol):
 class Exits(Protocol):
     """What `ExitsLast` offers."""
 
+    forked: dict[int, None]
+
     def waiting(self) -> int:
         """How many exits are held back."""
 
@@ -85,6 +87,7 @@ class Written(NamedTuple):
     path: bytes
     size: int
     mtime_ns: int
+    pid: int
     is_recorded: bool
 
     def is_left(self, size: int, mtime_ns: int) -> bool:
@@ -138,6 +141,12 @@ class OutsideWatch:
         events, overflowed = self._source.drain(EVENTS_MAX)
         if events:
             self._take(events)
+        if exits is not None and exits.forked:
+            for pid in exits.forked if events else ():
+                process = processes.tasks.group(pid)
+                if process is not None:
+                    self._fork_again(process.image)
+            exits.forked.clear()
         self._before_ns = now_ns
         if overflowed:
             self.overflows += 1
@@ -149,8 +158,9 @@ class OutsideWatch:
         """An image acts: it has what it did before, and what its memory had before it was forked."""
         raw = image.description
         if is_fork(image):
-            for done in self._who.forked_from(image):
-                self._hand_all(actor, done, done.reads())
+            for done, facts in self._who.forked_from(image):
+                for fact in facts:
+                    self._hand(actor, done, fact)
         elif raw is not None:
             for path, size, mtime_ns, is_open in raw.named:
                 self._facts.outside_read(actor, path, size, mtime_ns, level=Level.ARGUMENT)
@@ -160,7 +170,10 @@ class OutsideWatch:
         mine = self._who.found(image)
         if mine is not None:
             open_paths = None if raw is None else {target for _, target, _ in raw.fds}
-            self._hand_all(actor, mine, mine.give(open_paths))
+            for fact in mine.give(open_paths):
+                known = self._written.get(fact.key)
+                if not fact.is_write or known is None or known.pid == image.pid:  # else written over since
+                    self._hand(actor, mine, fact)
         process = self._processes.tasks.group(image.pid)
         if process is not None and process.parent is not None:
             self._parents[process.parent.pid] = process.parent
@@ -219,6 +232,9 @@ class OutsideWatch:
 
     def _executed(self, event: Event, key: FileKey) -> None:
         pid, _, path, size, mtime_ns, _, _ = event
+        for written, late in list(self._late.items()):
+            if late[0] == pid and not self._who.of(pid).is_fork:
+                self._wrote(late, written)  # before this, or (once more) after it
         done = self._who.executes(pid)
         parent = None if done.process is None else done.process.parent
         if parent is not None and self._parents.get(parent.pid) is parent:
@@ -246,7 +262,7 @@ class OutsideWatch:
         elif not bits & READ:
             return
         fact = self._fact(path, size, mtime_ns, key)
-        if size and (fact.is_recorded or not is_hidden(path)):
+        if fact.size and (fact.is_recorded or not is_hidden(path)):
             self._read(done, actor, fact)
 
     def _changes_now(self, key: FileKey, size: int, mtime_ns: int) -> bool:
@@ -283,10 +299,10 @@ class OutsideWatch:
         if not size:
             self._written.pop(key, None)
             return
-        if actor is None and image is not None and is_fork(image) and image.forked_from is not None:
+        if actor is None and image is not None and self._has_memory(image):
             actor = self._promoted(done)
-        is_new = self._is_new(key, size, event[1])
-        self._note_written(key, Written(path, size, mtime_ns, actor is not None or bool(holders)))
+        is_new = self._is_new(key, size, mtime_ns, event[1])
+        self._note_written(key, Written(path, size, mtime_ns, pid, actor is not None or bool(holders)))
         fact = Fact(path, size, mtime_ns, key, is_write=True, is_new=is_new)
         for holder in holders:
             self._hand(holder.actor, done, fact)  # type: ignore[arg-type]
@@ -305,13 +321,15 @@ class OutsideWatch:
         if len(self._written) > WRITTEN_MAX:
             self._written.popitem(last=False)
 
-    def _is_new(self, key: FileKey, size: int, bits: int) -> bool:
+    def _is_new(self, key: FileKey, size: int, mtime_ns: int, bits: int) -> bool:
         """Whether a file was emptied before it was written: `>`, not `>>`.
 
         Who opens one for writing and does not empty it counts as a reader, unless all is told at once.
         """
         before = self._written.get(key)
-        return before is None or not bits & OPENED or size <= before.size
+        if before is None or not bits & OPENED:
+            return True
+        return size <= before.size and not before.is_left(size, mtime_ns)
 
     def _read_again(self, pid: int, key: FileKey) -> None:
         """A process opened a file before it was written, and may have opened it after that, too."""
@@ -337,10 +355,30 @@ class OutsideWatch:
         image = done.image
         if self.promote is None or image is None or image.is_own:
             return None
+        self._fork_again(image)
         actor = self.promote(image)
         if actor is not None and image.description is None and done.program:
             self._facts.describe(actor, replace(actor.activity, exe=done.program))
         return actor
+
+    def _has_memory(self, image: Image) -> bool:
+        """Whether it may know by its fork what somebody recorded has read or written."""
+        if not is_fork(image):
+            return False
+        forked_from = self._who.forked_from(image)
+        return image.forked_from is not None or any(
+            fact.is_recorded for _, facts in forked_from for fact in facts
+        )
+
+    def _fork_again(self, image: Image) -> None:
+        """A fork was heard before what its parent had read until then: let it inherit that, too."""
+        on_fork = self._processes.tasks.on_fork
+        if self._exits is None or image.pid not in self._exits.forked or on_fork is None:
+            return
+        above = image.parent
+        if is_fork(image) and image.actor is None and above is not None and above.is_known:
+            self._fork_again(above)
+            on_fork(above, image)
 
     def _look_at(self, pid: int, done: Done) -> None:
         if self.describe is not None and not done.is_asked:
@@ -349,10 +387,6 @@ class OutsideWatch:
             self.describe(pid)
 
     # handing over
-
-    def _hand_all(self, actor: Actor, done: Done, facts: Iterable[Fact]) -> None:
-        for fact in facts:
-            self._hand(actor, done, fact)
 
     def _hand(self, actor: Actor, done: Done, fact: Fact) -> None:
         path, size, mtime_ns, key, *_ = fact

@@ -45,7 +45,7 @@ class OutsideWho:
         return done
 
     def who(self, pid: int) -> Done:
-        """Who did what is told just now: `image` is None where that is not known, or over by now."""
+        """Who did what is told just now: its `image`, None where that is not known; it may be over."""
         done = self.of(pid)
         process, ahead = done.process, self._ahead.get(pid, 0)
         image = None if process is None else process.image
@@ -58,11 +58,9 @@ class OutsideWho:
             done.go_on(image)
         elif not ahead:
             self.meets(done, image)
-        elif done.image is None and image is not None and image.execs == 0:
-            done.go_on(image)
-        elif image is not done.image:
-            done.go_on(None)  # the exec was heard, and comes after this
-        return done
+        elif done.image is None and image is not None:
+            done.go_on(image if image.execs == 0 else _before(image, ahead))
+        return done  # else the exec was heard, maybe, and comes after this
 
     def of(self, pid: int) -> Done:
         """What a process has done."""
@@ -98,17 +96,23 @@ class OutsideWho:
             done.begin_exec()
         done.go_on(image)
 
-    def forked_from(self, image: Image) -> list[Done]:
-        """What those did that do not act and whose memory an image has, the farthest first."""
-        found: list[Done] = []
-        at: Image | None = image
-        while at is not None and is_fork(at):
-            at = at.parent
-            if at is None or at.actor is not None:
+    def forked_from(self, image: Image) -> list[tuple[Done, list[Fact]]]:
+        """What those read that do not act and whose memory an image has, the farthest first."""
+        found: list[tuple[Done, list[Fact]]] = []
+        at, process = image, self._processes.tasks.group(image.pid)
+        while process is not None and process.parent is not None and is_fork(at):
+            parent = process.parent
+            went_on = parent.image.since_ns > at.since_ns
+            if parent.image.actor is not None and not went_on:
                 break
-            done = self._done.get(at.pid)
-            if done is not None and done.image is at:
-                found.append(done)
+            done = self._done.get(parent.pid)
+            if done is not None and done.process is parent:
+                if not went_on:
+                    self.meets(done, parent.image)
+                found.append((done, done.lasting() if went_on else done.reads()))
+            if went_on:
+                break
+            at, process = parent.image, parent
         return found[::-1]
 
     def keep(self, done: Done, fact: Fact) -> None:
@@ -143,4 +147,10 @@ def _was_fork(process: Process | None, ahead: int) -> bool:
     image = process.image
     if not process.forked_ns or image.execs == 0 or not ahead:
         return process.forked_ns > 0 and image.execs == 0
-    return image.before is None or image.before.execs == 0 or ahead >= MARKS_OF_TWO
+    before = _before(image, ahead)
+    return before is None or before.execs == 0
+
+
+def _before(image: Image, ahead: int) -> Image | None:
+    """What a process was before it executed what it is still to execute; None where that was long ago."""
+    return None if ahead >= MARKS_OF_TWO else image.before
