@@ -66,8 +66,12 @@ def reference(pid: int) -> dict[str, Any]:
 
 
 def read(pid: int) -> dict[str, Any]:
+    before_ns = time.monotonic_ns()
     found = _native.proc_read(pid)
     assert found is not None
+    read_ns = found.pop("read_ns")
+    assert isinstance(read_ns, int)
+    assert before_ns <= read_ns <= time.monotonic_ns()
     return found
 
 
