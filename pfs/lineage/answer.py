@@ -92,7 +92,7 @@ class ProcessNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobNode(msgspec.Struct, frozen=True, kw_only=True):
-    """What one command line did: its processes that are in the answer, the one that leads it first."""
+    """What one command line did: its processes that are in the answer, in the order of the line."""
 
     id: str
     command: str
@@ -101,6 +101,13 @@ class JobNode(msgspec.Struct, frozen=True, kw_only=True):
     started_by: str | None = None  # as of a process
     start_ns: int = 0
     end_ns: int | None = None  # of the last that ended; None where one of them may run
+    # Of the process that leads it, which need not be among `processes`:
+    leader: str | None = None
+    pid: int = 0
+    user: str = ""
+    uid: int = 0
+    host: str = ""
+    exit: int | None = None
 
 
 class Generated(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="generated"):

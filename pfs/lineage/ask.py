@@ -46,9 +46,8 @@ from pfs.lineage.jobs import Job, Jobs
 from pfs.lineage.near import near
 from pfs.lineage.nodes import (
     Names,
-    may_see,
+    job_node,
     process_node,
-    started_by,
     text,
     unknown_activity,
     version_node,
@@ -165,20 +164,8 @@ class _Answering:
         return found
 
     def _job_node(self, job: Job) -> JobNode:
-        members = [self._activities[member] for member in job.members]
-        endings = [self._source.ending(activity.id) for activity in (*job.stages, *members)]
-        ends = [ending.ended_ns for ending in endings if ending is not None]
-        return JobNode(
-            id=job.name,
-            command=job.command(
-                appended=(path for member in job.members for path in self._appended.get(member, ())),
-                shown=lambda activity: may_see(activity, self._names),
-            ),
-            processes=[spell_activity(member) for member in job.members],
-            started_by=started_by(job.starter),
-            start_ns=min(activity.started_ns for activity in (*job.stages, *members)),
-            end_ns=max(ends) if len(ends) == len(endings) else None,
-        )
+        paths = {path for member in job.members for path in self._appended.get(member, ())}
+        return job_node(job, self._source, self._names, appended=paths)
 
     def _edges(self) -> Iterator[Edge]:
         edges = self._closure.edges

@@ -142,6 +142,7 @@ class Pipeline:
         self._readers: dict[int, int] = {}  # inode of a pipe → the stage that has it as descriptor 0
         self._writers: defaultdict[int, list[int]] = defaultdict(list)
         self._next: dict[int, int] = {}  # stage → the one that reads its output
+        self._fed: set[int] = set()  # those that read another's output
         self._feeders: defaultdict[int, list[int]] = defaultdict(list)
         self._inside: set[int] = set()  # stages in a process substitution
         self._done: set[int] = set()
@@ -165,15 +166,24 @@ class Pipeline:
             for writer in writers if reader is not None else ():
                 if writer != reader and reader is not None:
                     self._next.setdefault(writer, reader)
+                    self._fed.add(reader)
         numbers = {stage.id: number for number, stage in enumerate(self._stages)}
         for source, sink in sorted(flows):
-            if source in numbers and sink in numbers and source != sink and not self._is_fed(numbers[sink]):
-                self._next.setdefault(numbers[source], numbers[sink])
+            one, other = numbers.get(source), numbers.get(sink)
+            if one is not None and other is not None and one != other and self._may_feed(one, other):
+                self._next.setdefault(one, other)
+                self._fed.add(other)
         for writer, reader in sorted(self._next.items()):
             self._feeders[reader].append(writer)
 
-    def _is_fed(self, number: int) -> bool:
-        return number in self._next.values()
+    def _may_feed(self, writer: int, reader: int) -> bool:
+        """Whether a flow whose pipe is not known can be from output to input: not where both have others."""
+        stdin = [inode for fd, inode, may_write in self._stages[reader].pipes if fd == 0 and not may_write]
+        stdout = [inode for fd, inode, may_write in self._stages[writer].pipes if fd in (1, 2) and may_write]
+        is_free = reader not in self._fed and not any(inode in self._writers for inode in stdin)
+        can_write = bool(stdout) or not self._stages[writer].pipes
+        can_read = bool(stdin) or not self._stages[reader].pipes
+        return is_free and can_write and can_read
 
     def _substitutions(self, number: int) -> list[tuple[int, int, int]]:
         """(descriptor, first, last stage behind it) of the pipes that a stage was given as /dev/fd/63.

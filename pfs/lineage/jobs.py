@@ -8,7 +8,7 @@ linear in what it is asked about; a process whose parent is not known stands for
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -27,6 +27,7 @@ _SCHEDULERS = """
     gitlab-runner buildkite-agent Runner.Worker Runner.Listener
     tmux screen SCREEN gnome-terminal-server konsole xterm kitty alacritty wezterm-gui
 """
+_STDERR: Final = 2
 SHELLS: Final = frozenset(_SHELLS.split())
 SCHEDULERS: Final = frozenset(_SCHEDULERS.split())
 
@@ -44,6 +45,20 @@ def starts_jobs(activity: Activity) -> bool:
         or program(activity) in SCHEDULERS
         or _is_pfs_run(activity.argv)
     )
+
+
+def unforked(activity: Activity, lookup: Callable[[int], Activity | None]) -> Activity:
+    """The process that an activity is a copy of: a shell forks for a command and is itself until the exec."""
+    seen = {activity.id}
+    while activity.key.execs == 0:
+        parent = lookup(activity.parent)
+        if parent is None or parent.id in seen or parent.key.pid == activity.key.pid:
+            break
+        if not activity.argv or (parent.argv, parent.exe) != (activity.argv, activity.exe):
+            break
+        seen.add(parent.id)
+        activity = parent
+    return activity
 
 
 def _is_pfs_run(argv: tuple[bytes, ...]) -> bool:
@@ -102,7 +117,7 @@ class Jobs:
         current = activity
         while current not in self._roots:
             known = self.activity(current)
-            if known is None or starts_jobs(known):
+            if known is None or self._starts_jobs(known):
                 self._roots[current] = 0
                 break
             self._roots[current] = current  # also what ends a circle of parents
@@ -114,10 +129,35 @@ class Jobs:
             self._roots[member] = found
         return self._roots[activity]
 
+    def _starts_jobs(self, known: Activity) -> bool:
+        return starts_jobs(known) or starts_jobs(unforked(known, self.activity))
+
+    def stage(self, root: int) -> Activity | None:
+        """The description of a root, with the descriptors that it had before it closed them.
+
+        A program may have closed its input when it is looked at; what it was before its exec had it.
+        """
+        stage = self.activity(root)
+        if stage is None:
+            return None
+        seen = {root}
+        pipes, files = list(stage.pipes), list(stage.files)
+        known = self.activity(stage.parent)
+        while known is not None and known.id not in seen:
+            if (known.key.pid, known.key.boot_id) != (stage.key.pid, stage.key.boot_id):
+                break
+            seen.add(known.id)
+            taken = {fd for fd, _, _ in (*pipes, *files)}
+            pipes += [pipe for pipe in known.pipes if pipe[0] <= _STDERR and pipe[0] not in taken]
+            files += [file for file in known.files if file[0] <= _STDERR and file[0] not in taken]
+            known = self.activity(known.parent)
+        return msgspec.structs.replace(stage, pipes=tuple(pipes), files=tuple(files))
+
     def starter(self, root: int) -> Activity | None:
         """Who started a root."""
         known = self.activity(root)
-        return None if known is None else self.activity(known.parent)
+        parent = None if known is None else self.activity(known.parent)
+        return None if parent is None else unforked(parent, self.activity)
 
     def of(self, activities: Iterable[int]) -> dict[int, Job]:
         """The job of each of these activities; those that belong to none are left out."""
@@ -134,7 +174,7 @@ class Jobs:
         return found
 
     def _job(self, roots: list[int], members: dict[int, list[int]], flows: set[tuple[int, int]]) -> Job:
-        stages = [stage for root in roots if (stage := self.activity(root)) is not None]
+        stages = [stage for root in roots if (stage := self.stage(root)) is not None]
         among = frozenset(flow for flow in flows if flow[0] in roots) if len(roots) > 1 else frozenset()
         order = Pipeline(stages, None, flows=among).order
         inside = [member for stage in order for member in members.get(stage.id, ())]
@@ -149,7 +189,7 @@ class Jobs:
         seen = set(waiting)
         while waiting:
             root = waiting.pop()
-            stage = self.activity(root)
+            stage = self.stage(root)
             assert stage is not None
             if (key := self._group_key(stage)) is not None:
                 teams.join(root, groups.setdefault(key, root))
@@ -171,12 +211,15 @@ class Jobs:
 
     def _group_key(self, stage: Activity) -> object | None:
         """What stages of one line have in common: the process group that their shell made for them."""
-        starter = self.activity(stage.parent)
-        if starter is None or not starter.interactive or not is_shell(starter):
-            return None
-        if not stage.group or stage.group == starter.group:
-            return None
-        return (stage.key.boot_id, stage.sid, stage.group, starter.id)
+        shell = self.activity(stage.parent)
+        seen = {stage.id}
+        while shell is not None and is_shell(shell) and self._starts_jobs(shell) and shell.id not in seen:
+            # A shell's child that is to become a stage, and a subshell, are in the group already.
+            if shell.group != stage.group:
+                return (stage.key.boot_id, stage.sid, stage.group, shell.id) if stage.group else None
+            seen.add(shell.id)
+            shell = self.activity(shell.parent)
+        return None
 
     def _same_line(self, stage: Activity, peer: int) -> bool:
         other = self.activity(peer)

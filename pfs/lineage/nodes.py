@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
-from pfs.lineage.answer import ProcessNode, VersionNode
+from pfs.lineage.answer import JobNode, ProcessNode, VersionNode
 from pfs.lineage.command import command_line, program, program_shown
 from pfs.lineage.facts import (
     OUTSIDE,
@@ -23,7 +23,7 @@ from pfs.lineage.facts import (
     spell_activity,
     spell_version,
 )
-from pfs.lineage.jobs import is_shell
+from pfs.lineage.jobs import Job, is_shell, unforked
 
 
 class Place(NamedTuple):
@@ -140,5 +140,27 @@ def process_node(
         command=command_line(activity, parent, appended, shown=is_shown),
         interactive=activity.interactive,
         hidden=not is_shown,
-        started_by=started_by(parent),
+        started_by=started_by(None if parent is None else unforked(parent, source.activity)),
+    )
+
+
+def job_node(job: Job, source: Source, names: Names, *, appended: Collection[bytes] = ()) -> JobNode:
+    """A job as the answer has it; `appended`: paths that it is known to have appended to."""
+    leader = job.leader
+    numbers = dict.fromkeys([*(stage.id for stage in job.stages), *job.members])
+    endings = [source.ending(number) for number in numbers]
+    ends = [ending.ended_ns for ending in endings if ending is not None]
+    return JobNode(
+        id=job.name,
+        command=job.command(appended=appended, shown=lambda activity: may_see(activity, names)),
+        processes=[spell_activity(member) for member in job.members],
+        started_by=started_by(job.starter),
+        start_ns=min(stage.started_ns for stage in job.stages),
+        end_ns=max(ends) if len(ends) == len(endings) else None,
+        leader=spell_activity(leader.id),
+        pid=leader.key.pid,
+        user=leader.user,
+        uid=leader.uid,
+        host=leader.host,
+        exit=exit_code(source.ending(leader.id)),
     )

@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from pfs.errors import NotFound, UsageError
-from pfs.lineage.answer import JobNode
 from pfs.lineage.command import program_shown
 from pfs.lineage.facts import (
     Activity,
@@ -29,7 +28,7 @@ from pfs.lineage.facts import (
     spell_version,
 )
 from pfs.lineage.jobs import Jobs
-from pfs.lineage.nodes import Names, may_see, process_node, started_by, text, version_node
+from pfs.lineage.nodes import Names, job_node, may_see, process_node, text, version_node
 from pfs.lineage.replies import (
     BlameReply,
     BlameRow,
@@ -158,15 +157,7 @@ def process(source: Source, names: Names, activity: int) -> ProcessReply:
         process=process_node(found, source, names, job=None if job is None else job.name),
         environment=_environment(found) if may_see(found, names) else None,
         cgroup=text(found.cgroup),
-        job=None
-        if job is None
-        else JobNode(
-            id=job.name,
-            command=job.command(shown=lambda other: may_see(other, names)),
-            processes=[spell_activity(member) for member in job.members],
-            started_by=started_by(job.starter),
-            start_ns=job.leader.started_ns,
-        ),
+        job=None if job is None else job_node(job, source, names),
         parents=[process_node(parent, source, names) for parent in _parents(source, found)],
         inputs=[_contact(item) for item in inputs[:CONTACTS_MAX]],
         inputs_total=len(inputs),

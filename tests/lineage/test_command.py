@@ -146,6 +146,15 @@ def test_process_substitution_is_put_where_it_was_named() -> None:
     assert Pipeline([diff, *sorts], None).text == "diff <(sort a) <(sort b | uniq)"
 
 
+def test_process_substitution_where_one_inherited_the_pipe_of_another() -> None:
+    story = Stages()
+    diff = story.stage("diff", "/dev/fd/63", "/dev/fd/62", pipes=((62, 12, False), (63, 11, False)))
+    sort = story.stage("sort", "a", pipes=((1, 11, True),))
+    uniq = story.stage("uniq", "a", pipes=((1, 12, True), (63, 11, False)))
+    pipeline = Pipeline([diff, sort, uniq], None, flows=[(sort.id, uniq.id), (sort.id, diff.id)])
+    assert pipeline.text == "diff <(sort a) <(uniq a)"
+
+
 def test_output_process_substitution() -> None:
     story = Stages()
     tee = story.stage("tee", "/dev/fd/63", pipes=((0, 1, False), (63, 2, True)))

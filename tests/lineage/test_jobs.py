@@ -17,7 +17,7 @@ class Shell(Story):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shell = self.process("-bash", interactive=True, sid=9, group=9, exe=BASH)
+        self.shell = self.process("-bash", interactive=True, sid=9, group=9, exe=BASH, execs=1)
 
     def start(self, *argv: str, **facts: object) -> int:
         return self.process(*argv, **{"parent": self.shell, "sid": 9, **facts})
@@ -131,6 +131,39 @@ def test_subshell_of_an_interactive_shell_is_no_job_but_its_pipeline_is_one() ->
     parts = [story.start(name, parent=sub, group=50, pipes=((1, 5, True),)) for name in ("a", "b")]
     last = story.start("c", group=50, pipes=((0, 5, False),))
     assert story.commands(*parts, last) == ["{ a; b; } | c"]
+
+
+def test_input_that_was_closed_before_anybody_looked() -> None:
+    story = Shell()
+    forked = story.start("bash", interactive=True, exe=BASH, pid=71, pipes=((0, 5, False), (1, 8, True)))
+    first = story.start("sort", pipes=((1, 5, True),))
+    out = ((1, b"/home/alice/pfs/proj/out", True),)
+    last = story.start("cut", parent=forked, pid=71, execs=1, files=out)
+    assert story.commands(first, last) == ["sort | cut > out"]
+
+
+def test_shell_that_is_about_to_become_a_stage_is_in_its_group() -> None:
+    story = Shell()
+    forks = [story.start("bash", interactive=True, exe=BASH, group=90, pid=pid) for pid in (90, 91)]
+    stages = [
+        story.start(name, parent=fork, group=90, pid=pid, execs=1)
+        for name, fork, pid in zip(("a", "b"), forks, (90, 91), strict=True)
+    ]
+    assert story.commands(*stages) == ["a; b"]
+
+
+def test_copy_of_a_shell_starts_jobs_even_where_it_no_longer_looks_interactive() -> None:
+    story = Shell()
+    copy = story.start("-bash", exe=BASH, group=95, pipes=((0, 5, False),))
+    other = story.start("-bash", exe=BASH, group=95, parent=copy)
+    first = story.start("sort", group=95, pipes=((1, 5, True),))
+    last = story.start("cut", group=95, parent=other, pid=95, execs=1)
+    assert story.commands(first, last) == ["sort; cut"]
+    script = story.start("bash", exe=BASH, execs=1)
+    assert story.commands(story.start("tool", parent=script)) == ["bash"]
+    found = Jobs(story.source).of([last])[last]
+    assert found.starter is not None
+    assert found.starter.id == story.shell
 
 
 def test_pipes_of_another_session_do_not_join() -> None:

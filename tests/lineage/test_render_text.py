@@ -283,6 +283,30 @@ def test_deep_history_is_cut_and_needs_no_recursion() -> None:
     assert len(lines) == LEVELS_MAX + 1
 
 
+def test_shell_that_became_a_stage_is_not_shown_as_its_source() -> None:
+    story = Story()
+    shell = story.process("bash", interactive=True, exe=b"/bin/bash", sid=5)
+    forked = story.process("bash", interactive=True, exe=b"/bin/bash", parent=shell, sid=5, pid=70)
+    sort = story.process("sort", parent=forked, sid=5, pid=70, execs=1, pipes=((1, 3, True),))
+    cut = story.process("cut", parent=shell, sid=5, pipes=((0, 3, False),))
+    builtin = story.process("bash", interactive=True, exe=b"/bin/bash", parent=shell, sid=5, pid=80)
+    for source, sink in ((forked, cut), (sort, cut), (builtin, cut)):
+        story.informs(source, sink)
+    out = story.write(cut, "out")
+    assert heads(drawn(story, out).splitlines()) == ["out", "sort | cut", "pipe from"]
+    assert drawn(story, out).splitlines()[2].endswith("pid 80")
+    assert drawn(story, out, full=True).count("pid 70") == 2
+
+
+def test_job_is_led_by_who_was_started_not_by_who_is_in_the_answer() -> None:
+    story = Story()
+    shell = story.process("bash", interactive=True, exe=b"/bin/bash")
+    script = story.process("sh", "run.sh", parent=shell, pid=500, user="carol")
+    out = story.write(story.process("tool", parent=script, pid=501), "out")
+    story.ends(script, code=3 << 8)
+    assert drawn(story, out).splitlines()[1] == "└─ sh run.sh  carol@node7  pid 500  exit 3"
+
+
 def test_fork_and_child_are_named() -> None:
     story = Story()
     parent, worker = story.process("python"), story.process("python")

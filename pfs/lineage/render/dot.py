@@ -87,11 +87,10 @@ class _Dot:
             text = f"+{row.many} like it" if row.kind == "like" else f"and {row.many} more"
             return f"label={quoted(text)}, {_FOLDED}"
         job = self._jobs.get(row.id)
-        leader = self._processes[row.id if job is None else job.processes[0]]
-        command = leader.command if job is None else job.command
-        who = f"{leader.user or leader.uid}@{leader.host}" if leader.host else leader.user
-        label = quoted(clipped(command, _LABEL_WIDTH_MAX), f"{who}  pid {leader.pid}".strip())
-        return f"id={quoted(row.id)}, label={label}, tooltip={quoted(command)}, {_UNIT}"
+        unit = self._processes[row.id] if job is None else job
+        who = f"{unit.user or unit.uid}@{unit.host}" if unit.host else unit.user
+        label = quoted(clipped(unit.command, _LABEL_WIDTH_MAX), f"{who}  pid {unit.pid}".strip())
+        return f"id={quoted(row.id)}, label={label}, tooltip={quoted(unit.command)}, {_UNIT}"
 
     def _story(self, row: Row) -> str:
         imported = self._versions[row.id].imported

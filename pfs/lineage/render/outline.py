@@ -86,7 +86,25 @@ class _Outline:
             if (unit := self._inline_unit(item)) is not None:
                 children, before = self._edited(item)
                 return row._replace(inline=next(iter(self._members(unit))), many=before), children
-        return row, self._links.children(item)
+        return row, self._without_shell(item)
+
+    def _without_shell(self, item: Item) -> list[Child]:
+        """What is below, without the shell's own process that became one of the job's, before it did."""
+        children = self._links.children(item)
+        if self._full or not isinstance(item, UnitKey):
+            return children
+        pids = {self._processes[process].pid for process in self._links.members(item.unit)}
+
+        def is_shell(child: Child) -> bool:
+            process = self._processes.get(child.item.unit) if isinstance(child.item, UnitKey) else None
+            return (
+                process is not None
+                and process.job is None
+                and process.pid in pids
+                and not self._links.children(child.item)
+            )
+
+        return [child for child in children if not is_shell(child)]
 
     def _members(self, unit: UnitKey) -> list[str]:
         return [process for process in self._links.members(unit.unit) if process in unit.entries] or (
@@ -101,8 +119,7 @@ class _Outline:
         if len(units) != 1 or not isinstance(unit := units[0], UnitKey):
             return None
         process = self._processes[self._members(unit)[0]]
-        is_lone = process.interactive and process.job is None
-        return unit if is_lone or self._versions[version].imported else None
+        return unit if process.job is None or self._versions[version].imported else None
 
     def _edited(self, version: str) -> tuple[list[Child], int]:
         """What a version that an editor made came from, and how many earlier edits of it are left out."""

@@ -7,7 +7,7 @@ cursor escaped, no trailing blanks.  Imports nothing but the answer's types: the
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -152,48 +152,46 @@ class _Text:
             return f"+{row.many} like it"
         if row.kind == "more":
             return f"and {row.many} more"
-        command = clipped(self._command(row.id), _COMMAND_WIDTH_MAX)
+        command = clipped(self._unit(row.id).command, _COMMAND_WIDTH_MAX)
         via = _VIA.get(row.via, "")
         return f"{via}  {command}" if via else command
 
-    def _command(self, unit: str) -> str:
+    def _unit(self, unit: str) -> JobNode | ProcessNode:
         job = self._jobs.get(unit)
-        return job.command if job is not None else self._processes[unit].command
-
-    def _leader(self, unit: str) -> ProcessNode:
-        job = self._jobs.get(unit)
-        return self._processes[unit if job is None else job.processes[0]]
+        return self._processes[unit] if job is None else job
 
     def _who(self, row: Row) -> str:
         if row.kind not in ("job", "process"):
             return ""
-        leader = self._leader(row.id)
-        return f"{leader.user or leader.uid}@{leader.host}" if leader.host else leader.user
+        unit = self._unit(row.id)
+        name = unit.user or str(unit.uid)
+        return f"{name}@{unit.host}" if unit.host else name
 
     def _right(self, row: Row, who_column: int) -> str:
         """What stands right: of a version its story, of a job who ran it and how it went."""
         if row.kind == "version":
             return "  ".join([*self._story(row), *_marks(row)])
         if row.kind in ("job", "process"):
-            known = [
-                f"pid {self._leader(row.id).pid}" if self._leader(row.id).pid else "",
-                *self._course(row),
-            ]
-            return "  ".join([pad(self._who(row), who_column), *filter(None, known), *_marks(row)])
+            return "  ".join(
+                [pad(self._who(row), who_column), *self._course(self._unit(row.id)), *_marks(row)]
+            )
         return ""
 
-    def _course(self, row: Row) -> Sequence[str]:
-        job, leader = self._jobs.get(row.id), self._leader(row.id)
-        unit: JobNode | ProcessNode = leader if job is None else job
-        took = "" if unit.end_ns is None else duration_text(unit.start_ns, unit.end_ns)
-        members = [self._processes[p] for p in job.processes] if job is not None else [leader]
+    def _course(self, unit: JobNode | ProcessNode) -> Iterator[str]:
+        """Which process, how long it took, how it ended."""
+        if unit.pid:
+            yield f"pid {unit.pid}"
+        if unit.end_ns is not None and (took := duration_text(unit.start_ns, unit.end_ns)):
+            yield took
+        if unit.exit:
+            is_signal = unit.exit > _TERMINATED
+            yield f"signal {unit.exit - _TERMINATED}" if is_signal else f"exit {unit.exit}"
+        if unit.started_by:
+            yield f"started by {unit.started_by}"
+        members = [self._processes[p] for p in unit.processes] if isinstance(unit, JobNode) else [unit]
         reasons = sorted({member.reason for member in members if member.reason})
-        return [
-            took,
-            _exit_text(leader.exit),
-            f"started by {unit.started_by}" if unit.started_by else "",
-            f"partial: {visible('; '.join(reasons))}" if reasons else "",
-        ]
+        if reasons:
+            yield f"partial: {visible('; '.join(reasons))}"
 
     def _story(self, row: Row) -> list[str]:
         """Where a version came from, when no row of its own says it."""
@@ -221,12 +219,6 @@ def _marks(row: Row) -> list[str]:
     if row.is_cut:
         marks.append("(goes on: ask for this one)")
     return marks
-
-
-def _exit_text(code: int | None) -> str:
-    if not code:
-        return ""
-    return f"exit {code}" if code <= _TERMINATED else f"signal {code - _TERMINATED}"
 
 
 def _column(texts: Sequence[str], most: int) -> int:
