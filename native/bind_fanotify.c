@@ -24,52 +24,11 @@ static void outside_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* 0 or an errno; -1 with an exception set. */
-static int watch_path(struct pfs_outside *outside, PyObject *path)
-{
-    PyObject *bytes;
-    int error;
-    if (!PyUnicode_FSConverter(path, &bytes))
-        return -1;
-    const char *text = PyBytes_AsString(bytes);
-    Py_BEGIN_ALLOW_THREADS
-    error = pfs_outside_watch(outside, text);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(bytes);
-    return error;
-}
-
-/* Watches what it can.  -1 with an exception set where that is nothing. */
-static int watch_paths(struct pfs_outside *outside, PyObject *paths)
-{
-    int last = EINVAL;
-    bool any = false;
-    PyObject *path, *iterator = PyObject_GetIter(paths);
-    if (iterator == NULL)
-        return -1;
-    while ((path = PyIter_Next(iterator)) != NULL) {
-        int error = watch_path(outside, path);
-        Py_DECREF(path);
-        if (error < 0)
-            break;
-        any = any || error == 0;
-        last = error;
-    }
-    Py_DECREF(iterator);
-    if (PyErr_Occurred())
-        return -1;
-    if (any)
-        return 0;
-    errno = last;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return -1;
-}
-
 static PyObject *outside_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"paths", "ignored", NULL};
-    PyObject *paths, *ignored = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:Outside", names, &paths, &ignored))
+    static char *names[] = {"ignored", NULL};
+    PyObject *ignored = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:Outside", names, &ignored))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     struct outside_object *self = (struct outside_object *)allocate(type, 0);
@@ -77,10 +36,9 @@ static PyObject *outside_new(PyTypeObject *type, PyObject *arguments, PyObject *
         return NULL;
     self->ignored = ignored == Py_None ? NULL : Py_NewRef(ignored);
     errno = pfs_outside_open(&self->outside, getpid());
-    if (errno != 0)
-        PyErr_SetFromErrno(PyExc_OSError);
-    else if (watch_paths(&self->outside, paths) == 0)
+    if (errno == 0)
         return (PyObject *)self;
+    PyErr_SetFromErrno(PyExc_OSError);
     Py_DECREF(self);
     return NULL;
 }
@@ -164,21 +122,22 @@ static PyObject *outside_drain(PyObject *object, PyObject *argument)
     return NULL;
 }
 
-PyDoc_STRVAR(watch_doc, "watch(path, /)\n--\n\n"
-                        "Hear of the file system of a directory, too.  OSError where that can't be had.");
+PyDoc_STRVAR(watch_doc, "watch(fd, /)\n--\n\n"
+                        "Hear of the file system of an open directory (O_PATH is enough), too; never of FUSE, which\n"
+                        "the caller has to see to.  OSError where that can't be had.");
 
-static PyObject *outside_watch(PyObject *object, PyObject *path)
+static PyObject *outside_watch(PyObject *object, PyObject *argument)
 {
-    struct pfs_outside *outside = &((struct outside_object *)object)->outside;
+    const struct pfs_outside *outside = &((struct outside_object *)object)->outside;
+    int fd = PyObject_AsFileDescriptor(argument);
+    if (fd < 0)
+        return NULL;
     if (outside->fd < 0)
         return closed();
-    int error = watch_path(outside, path);
-    if (error < 0)
-        return NULL;
-    if (error == 0)
-        Py_RETURN_NONE;
-    errno = error;
-    return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+    errno = pfs_outside_watch(outside, fd);
+    if (errno != 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(fileno_doc, "fileno()\n--\n\nA descriptor that is readable when there is something to drain.");
@@ -202,10 +161,10 @@ static PyObject *outside_close(PyObject *object, PyObject *unused)
 }
 
 PyDoc_STRVAR(outside_doc,
-             "Outside(paths, ignored=None)\n--\n\n"
-             "Hears of each file that other processes open or write on the file systems of some directories; see\n"
-             "native/fanotify.h.  ignored(path) says which files are never told, but for their execution.  Directories\n"
-             "that can't be watched are passed over; OSError where that is all.  Owned by one thread.");
+             "Outside(ignored=None)\n--\n\n"
+             "Hears of each file that other processes open or write, on file systems to be named by watch; see\n"
+             "native/fanotify.h.  ignored(path) says which files are never told, but for their execution.  Owned by\n"
+             "one thread.  OSError where the kernel does not tell us.");
 
 static PyMethodDef outside_methods[] = {
     {"drain", outside_drain, METH_O, drain_doc},

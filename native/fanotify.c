@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /* Newer than some headers. */
@@ -23,7 +22,6 @@
 #define FAN_MARK_EVICTABLE 0x00000200
 #endif
 
-#define FUSE_MAGIC 0x65735546
 #define NS_PER_SECOND INT64_C(1000000000)
 
 static const uint64_t HEARD = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE | FAN_CLOSE_NOWRITE;
@@ -65,25 +63,9 @@ void pfs_outside_close(struct pfs_outside *outside)
     outside->fd = -1;
 }
 
-/* 0 or an errno.  Something may have been mounted over the directory since the caller looked. */
-static int mark(const struct pfs_outside *outside, int directory)
+int pfs_outside_watch(const struct pfs_outside *outside, int directory)
 {
-    struct statfs found;
-    if (fstatfs(directory, &found) < 0)
-        return errno;
-    if ((unsigned long)found.f_type == FUSE_MAGIC)
-        return EXDEV;
     return fanotify_mark(outside->fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, HEARD, directory, ".") < 0 ? errno : 0;
-}
-
-int pfs_outside_watch(struct pfs_outside *outside, const char *directory)
-{
-    int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    int error = mark(outside, fd);
-    close(fd);
-    return error;
 }
 
 bool pfs_outside_waits(const struct pfs_outside *outside)

@@ -4,9 +4,9 @@
  * process makes a request knows of all that it has opened before.  Events of one process about one file that are
  * drained together are one event with several bits: their order among others is that of the first.
  *
- * Taking an event opens its file for us.  That must not wait: FUSE file systems are refused (a daemon would wait for
- * itself), O_NONBLOCK keeps us from waiting for a lease, and the caller leaves out what may hang (network file
- * systems, disks that are files of ours).  An event keeps its file, and so the mount, busy until it is taken.
+ * Taking an event opens its file for us.  That must not wait: O_NONBLOCK keeps us from waiting for a lease, and the
+ * caller leaves out FUSE (a daemon would wait for itself; asking the kernel whether it is FUSE waits as well), network
+ * file systems, and disks that are files of ours.  An event keeps its file, and so the mount, busy until it is taken.
  *
  * Needs CAP_SYS_ADMIN in the first user namespace; Linux 5.1, and 5.19 for `ignore`.
  * These files know no Python.  One thread at a time uses an object. */
@@ -47,9 +47,9 @@ struct pfs_outside {
 int pfs_outside_open(struct pfs_outside *outside, pid_t own);
 void pfs_outside_close(struct pfs_outside *outside);
 
-/* Hears of the file system of a directory from now on.  0, or an errno: as open(2) and fanotify_mark(2), EXDEV for
- * FUSE. */
-int pfs_outside_watch(struct pfs_outside *outside, const char *directory);
+/* Hears of the file system of a directory from now on, which may be open with O_PATH.  0, or an errno as
+ * fanotify_mark(2). */
+int pfs_outside_watch(const struct pfs_outside *outside, int directory);
 
 /* Whether something is queued.  Does not block. */
 bool pfs_outside_waits(const struct pfs_outside *outside);

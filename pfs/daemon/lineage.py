@@ -40,7 +40,7 @@ from pfs.versioning.lineage_segments import mend_index
 from pfs.versioning.sealer import Sealer
 from pfs.vfs.capture import Capture
 from pfs.vfs.live_files import LiveFiles
-from pfs.vfs.outside_files import OutsideFiles, mount_points
+from pfs.vfs.outside_files import OutsideFiles
 
 INDEX_NAME = "lineage.lmdb"
 JOURNAL_NAME = "lineage"
@@ -84,7 +84,7 @@ class Lineage:
         )
         leave_out = OutsideRules().and_also(*map(real_path, (store.path, mount_point))).leave_out
         self._mounts = Mounts()
-        self._listener = _listener(self._mounts, leave_out)
+        self._listener = _listener(leave_out)
         given = DescribeFiles(_native.proc_read, self._mounts, leave_out)
         connector = _connector()
         exits = ExitsLast(connector) if connector is not None and self._listener is not None else None
@@ -151,10 +151,10 @@ def _connector() -> _native.Connector | None:
         return None
 
 
-def _listener(mounts: Mounts, leave_out: Callable[[bytes], bool]) -> _native.Outside | None:
+def _listener(leave_out: Callable[[bytes], bool]) -> _native.Outside | None:
     """Hears of files beyond the mount; None where the kernel does not tell us."""
     try:
-        return _native.Outside(mount_points(mounts.table(), leave_out), leave_out)
+        return _native.Outside(leave_out)
     except OSError as error:
         _log.info("files beyond the mount are known by command lines only", why=error.strerror)
         return None

@@ -7,6 +7,7 @@ automount point mounts it.  Listened to are disks and file systems in memory, bu
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -14,6 +15,7 @@ import threading
 from typing import Final, NamedTuple
 
 MOUNTINFO: Final = "/proc/self/mountinfo"
+FDINFO: Final = "/proc/self/fdinfo"
 LISTENED_TO: Final = frozenset(
     b"bcachefs btrfs exfat ext2 ext3 ext4 f2fs hfsplus iso9660 jfs nilfs2 ntfs3 ramfs reiserfs tmpfs udf"
     b" vfat xfs zfs".split()
@@ -27,7 +29,7 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 class MountTable(NamedTuple):
     """One state of what is mounted."""
 
-    listened_to: tuple[bytes, ...]  # one mount point for each file system
+    listened_to: dict[bytes, int]  # one mount point for each file system, with the mount's number
     untouchable: frozenset[bytes]  # mount points that are not to be looked below
 
     def is_untouchable(self, path: bytes) -> bool:
@@ -42,21 +44,33 @@ class MountTable(NamedTuple):
 
 def parse(text: bytes) -> MountTable:
     """A mountinfo file (proc(5)); lines of another shape are passed over."""
-    mounts: dict[bytes, tuple[bytes, bytes]] = {}  # point → device, type; a later mount covers an earlier one
+    mounts: dict[bytes, tuple[int, bytes, bytes]] = {}  # point → number, device, type; the last one shows
     for line in text.splitlines():
         fields, _, rest = line.partition(b" - ")
         words, kind = fields.split(b" "), rest.split(b" ")[0]
-        if len(words) >= 5 and kind:
+        if len(words) >= 5 and kind and words[0].isdigit():
             point = _ESCAPE.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), words[4])
             mounts.pop(point, None)
-            mounts[point] = (words[2], kind)
-    untouchable = frozenset(point for point, (_, kind) in mounts.items() if is_untouchable(kind))
-    table = MountTable((), untouchable)
-    devices: dict[bytes, bytes] = {}
-    for point, (device, kind) in mounts.items():
-        if _may_listen(point, device, kind) and not table.is_untouchable(point):
-            devices.setdefault(device, point)
-    return MountTable(tuple(devices.values()), untouchable)
+            mounts[point] = (int(words[0]), words[2], kind)
+    untouchable = frozenset(point for point, (_, _, kind) in mounts.items() if is_untouchable(kind))
+    table = MountTable({}, untouchable)
+    devices: set[bytes] = set()
+    for point, (number, device, kind) in mounts.items():
+        may_listen = _may_listen(point, device, kind) and not table.is_untouchable(point)
+        if may_listen and device not in devices:
+            devices.add(device)
+            table.listened_to[point] = number
+    return table
+
+
+def open_mount(point: bytes, number: int) -> int:
+    """A descriptor (O_PATH) of the directory where a mount was seen; OSError where it is another by now."""
+    fd = os.open(point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    with open(f"{FDINFO}/{fd}", "rb") as file:  # no question to the file system itself: it may be FUSE
+        if b"mnt_id:\t%d\n" % number in file.read():
+            return fd
+    os.close(fd)
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), point)
 
 
 def is_untouchable(kind: bytes) -> bool:

@@ -15,23 +15,19 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from msgspec.structs import replace
 
-from pfs.lineage.facts import Activity, Level
+from pfs.lineage.facts import Level
 from pfs.lineage.image import Image
 from pfs.lineage.live import Actor
 from pfs.lineage.outside_done import Done, Fact, FileKey
 from pfs.lineage.outside_rules import is_hidden
+from pfs.lineage.outside_told import EXECUTED, OPENED, READ, WROTE, Event, Exits, Facts, Source, Written
 from pfs.lineage.outside_who import OutsideWho, is_fork
 from pfs.lineage.processes import Processes
 from pfs.lineage.tasks import Process
-
-OPENED: Final = 0x20  # bits of fanotify(7)
-EXECUTED: Final = 0x1000
-WROTE: Final = 0x8  # closed, having been open for writing
-READ: Final = 0x10  # closed, having been open for reading only
 
 EVENTS_MAX: Final = 1 << 16  # taken at once: the loop waits 10 us for each
 WRITTEN_MAX: Final = 10_000  # files that were written lately
@@ -41,58 +37,6 @@ TOO_MANY: Final = f"it read more than {READS_MAX} files beyond the mount"
 CLOCK_NS: Final = 10_000_000  # a file may seem changed this much earlier than it was: a tick
 LOADER: Final = re.compile(rb"/ld(?:-[^/]*)?\.so[^/]*\Z")
 STANDARD_ERROR: Final = 2
-
-Event = tuple[int, int, bytes, int, int, int, int]  # pid, bits, path, size, mtime_ns, device, inode
-
-
-class Source(Protocol):
-    """What `_native.Outside` offers."""
-
-    def drain(self, limit: int, /) -> tuple[Sequence[Event], bool]:
-        """What is queued, and whether some of it was lost."""
-
-
-class Exits(Protocol):
-    """What `ExitsLast` offers."""
-
-    forked: dict[int, None]
-
-    def waiting(self) -> int:
-        """How many exits are held back."""
-
-    def release(self, count: int) -> None:
-        """Let the oldest of them be told."""
-
-
-class Facts(Protocol):
-    """What the recorder takes."""
-
-    def outside_read(
-        self, actor: Actor, path: bytes, size: int, mtime_ns: int, *, level: int = Level.OBSERVED
-    ) -> None:
-        """A file was read."""
-
-    def outside_write(
-        self, actor: Actor, path: bytes, size: int, mtime_ns: int, *, is_new: bool = False
-    ) -> None:
-        """A file was written and closed.  Raises OSError."""
-
-    def describe(self, actor: Actor, activity: Activity) -> None:
-        """More is known of who acts."""
-
-
-class Written(NamedTuple):
-    """A file as its last writer has left it."""
-
-    path: bytes
-    size: int
-    mtime_ns: int
-    pid: int
-    is_recorded: bool
-
-    def is_left(self, size: int, mtime_ns: int) -> bool:
-        """Whether it is still so.  Times set to the past (`cp -p`, rsync) are set after the last write."""
-        return size == self.size and mtime_ns <= self.mtime_ns
 
 
 class OutsideWatch:
@@ -305,7 +249,7 @@ class OutsideWatch:
         self._note_written(key, Written(path, size, mtime_ns, pid, actor is not None or bool(holders)))
         fact = Fact(path, size, mtime_ns, key, is_write=True, is_new=is_new)
         for holder in holders:
-            self._hand(holder.actor, done, fact)  # type: ignore[arg-type]
+            self._hand(holder.actor, done, fact)
             fact = fact._replace(is_new=False)
         if not holders and actor is None:
             self._who.keep(done, fact)
@@ -345,7 +289,7 @@ class OutsideWatch:
         done = self._who.who(pid)
         if done.image is None or done.image.is_own:
             return done, None
-        actor: Actor | None = done.image.actor  # type: ignore[assignment]
+        actor: Actor | None = done.image.actor
         if actor is None and done.is_tainted:
             actor = self._promoted(done)
         return done, actor

@@ -18,7 +18,7 @@ import trio
 
 from pfs.lineage.image import Image
 from pfs.lineage.live import Actor
-from pfs.lineage.mount_table import Mounts, MountTable
+from pfs.lineage.mount_table import Mounts, MountTable, open_mount
 from pfs.lineage.outside_done import Fact
 from pfs.lineage.outside_watch import OutsideWatch
 from pfs.lineage.outside_words import DescribeFiles
@@ -47,7 +47,7 @@ class Listener(Protocol):
     def fileno(self) -> int:
         """Readable when there is something to drain."""
 
-    def watch(self, path: bytes, /) -> None:
+    def watch(self, fd: int, /) -> None:
         """Listen to one more file system.  Raises OSError."""
 
 
@@ -69,7 +69,7 @@ class OutsideFiles:
         self._mounts = mounts
         self._given = given
         self._leave_out = leave_out
-        self._table: MountTable | None = None
+        self._table = mounts.table()
         self._to_describe, self._described = trio.open_memory_channel[int](DESCRIBED_MAX)
         self._to_hash, self._hashed = trio.open_memory_channel[Fact](HASHED_MAX)
         self._seen: OrderedDict[Fact, None] = OrderedDict()
@@ -77,6 +77,8 @@ class OutsideFiles:
         watch.describe = self._ask_for
         watch.learned = self._learned
         capture.outside = watch
+        if listener is not None:
+            given.told_devices = self.listen_to(listener, self._table)
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
@@ -99,19 +101,25 @@ class OutsideFiles:
         while True:
             table = self._mounts.table()
             if self._listener is not None and table is not self._table:
-                listen = partial(self._listen_to, self._listener)
+                listen = partial(self.listen_to, self._listener)
                 self._given.told_devices = await trio.to_thread.run_sync(listen, table)
                 self._table = table
             self._watch.sweep(is_alive)
             await trio.sleep(LOOK_SECONDS)
 
-    def _listen_to(self, listener: Listener, table: MountTable) -> frozenset[int]:
-        """The devices that are listened to.  In a thread: looking up a mount point may wait for a disk."""
+    def listen_to(self, listener: Listener, table: MountTable) -> frozenset[int]:
+        """Returns the devices that are listened to.  Looking up a mount point may wait for a disk."""
         devices: set[int] = set()
-        for point in mount_points(table, self._leave_out):
+        for point, number in table.listened_to.items():
+            if self._leave_out(point.rstrip(b"/") + b"/"):
+                continue
             try:
-                listener.watch(point)
-                devices.add(os.stat(point).st_dev)
+                fd = open_mount(point, number)
+                try:
+                    listener.watch(fd)
+                    devices.add(os.fstat(fd).st_dev)
+                finally:
+                    os.close(fd)
             except OSError as error:
                 _log.info("not listened to", path=os.fsdecode(point), why=error.strerror)
         return frozenset(devices)
@@ -164,11 +172,6 @@ class OutsideFiles:
             found = await trio.to_thread.run_sync(content_of, fact)
             if found is not None:
                 self._capture.recorder.outside_content(fact.path, fact.size, fact.mtime_ns, *found[:2])
-
-
-def mount_points(table: MountTable, leave_out: Callable[[bytes], bool]) -> list[bytes]:
-    """Where file systems are mounted that may hold data."""
-    return [point for point in table.listened_to if not leave_out(point.rstrip(b"/") + b"/")]
 
 
 def is_alive(pid: int) -> bool:

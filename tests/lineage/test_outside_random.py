@@ -1,8 +1,9 @@
-"""Random histories of processes that pass data on through files beyond the mount, against what is true in them.
+"""Random histories of processes that pass data on through files beyond the mount, against what is true.
 
-The kernel's two queues are played as they are: the connector's in order, fanotify's with the events of one process
-about one file merged into the first, states of files as they are when an event is taken, drained at any time.
-Whatever a process has read in the mount, whoever gets it from there through files has to have it recorded.
+The kernel's two queues are played as they are: the connector's in order, fanotify's with the events of one
+process about one file merged into the first, states of files as they are when an event is taken, drained at
+any time.  Whatever a process has read in the mount, whoever gets it from there through files has to have it
+recorded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pfs.lineage.exits_last import ExitsLast
 from pfs.lineage.facts import Activity, activity_id
 from pfs.lineage.image import Image
 from pfs.lineage.live import Actor
-from pfs.lineage.outside_watch import EXECUTED, OPENED, READ, WROTE, Event, OutsideWatch
+from pfs.lineage.outside_told import EXECUTED, OPENED, READ, WROTE, Event
+from pfs.lineage.outside_watch import OutsideWatch
 from pfs.lineage.processes import Processes
 
 Taint = frozenset[int]
@@ -106,7 +108,7 @@ class World:
         pass
 
     def forked(self, parent: Image, child: Image) -> None:
-        actor: Any = parent.actor
+        actor = parent.actor
         child.inherited = self.known[actor] if actor is not None else parent.inherited
 
     def promote(self, image: Image) -> Actor | None:
@@ -121,8 +123,9 @@ class World:
             self.known[actor] = self.inherited(image)
             image.actor = actor
             self.watch.began(image, actor)
-        found: Any = image.actor
-        return found
+            return actor
+        assert isinstance(image.actor, Actor)
+        return image.actor
 
     def inherited(self, image: Image) -> Taint:
         """What a fork knows of its parent: all up to the fork, or all where that had not been met by then."""
@@ -131,7 +134,7 @@ class World:
         taint: Any = image.inherited
         above = image.parent
         while taint is None and above is not None:
-            actor: Any = above.actor
+            actor = above.actor
             taint = None if actor is None else self.known[actor]
             above = above.parent
         return NOTHING if taint is None else taint
