@@ -38,14 +38,14 @@ class World(Story):
         return self.last_read.get(version, 0)
 
     def keep(self, version: int, **changed: object) -> Keep:
-        return Retention(self.source, self, Settings(**changed), self.now_ns).of(version)  # type: ignore[arg-type]
+        return Retention(self.source, self, Settings(**changed), self.now_ns).of(version)
 
     def run(self, argv: str, *inputs: int, to: str, anchored: bool = False, **more: object) -> int:
         """A process reads, writes one file, and ends."""
         process = self.process(*argv.split())
         for version in inputs:
             self.read(process, version)
-        made = self.write(process, to, **more)  # type: ignore[arg-type]
+        made = self.write(process, to, **more)
         self.ends(process)
         if anchored:
             self.anchors.add(made)

@@ -48,7 +48,7 @@ def described(
     image.description = raw
     for name, fact in facts.items():
         setattr(image, name, fact)
-    return activity(image, 99, "node7", {1000: "alice", 0: "root"}.get, REDACTOR)  # type: ignore[arg-type]
+    return activity(image, 99, "node7", {1000: "alice", 0: "root"}.get, REDACTOR)
 
 
 def changed(**facts: object) -> Activity:

@@ -54,7 +54,7 @@ def test_what_nobody_needs_may_go(world: World) -> None:
 
 @pytest.mark.parametrize("more", [{"repo": OUTSIDE}, {"is_known": False}])
 def test_bytes_that_we_never_had_do_not_count(world: World, more: dict[str, object]) -> None:
-    version = world.raw("a", **more)  # type: ignore[arg-type]
+    version = world.raw("a", **more)
     world.run("sort a", version, to="b", anchored=True)
     assert world.keep(version) == MAY_GO
 
