@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from typing import Final
 
 SYSTEM: Final = tuple(
@@ -57,21 +58,20 @@ class OutsideRules:
         """prefixes, kept: directories.  within, named: regular expressions for whole parts of a path."""
         self._prefixes = _below(prefixes)
         self._kept = _below(kept)
+        self._always: tuple[bytes, ...] = ()
         self._pattern = re.compile(rb"/(?:(?:%b)/|(?:%b)\Z)" % (b"|".join(within), b"|".join(named)))
 
     def and_also(self, *prefixes: bytes) -> OutsideRules:
-        """The same rules, with more directories left out whatever `kept` says."""
-        other = OutsideRules.__new__(OutsideRules)
-        other._prefixes = self._prefixes + _below(prefixes)
-        other._kept = tuple(kept for kept in self._kept if not kept.startswith(_below(prefixes)))
-        other._pattern = self._pattern
+        """The same rules, with more directories left out, whatever is `kept`."""
+        other = copy(self)
+        other._always = self._always + _below(prefixes)
         return other
 
     def leave_out(self, path: bytes) -> bool:
         """Whether nobody asks for this file.  For good: the kernel is told so, by inode."""
         if path.startswith(self._prefixes) and not path.startswith(self._kept):
             return True
-        return self._pattern.search(path) is not None
+        return path.startswith(self._always) or self._pattern.search(path) is not None
 
 
 def is_hidden(path: bytes) -> bool:
