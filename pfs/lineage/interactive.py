@@ -1,9 +1,9 @@
 """Programs that live for weeks and open everything: what they write is not made of all that they ever read.
 
 Editors, file managers, notebook and language servers, interactive shells and prompts of interpreters.  Not
-the kernels of notebooks, which run the user's code, no shell or interpreter that was given a script, and no
-editor that was told to work through one.  Indexers look at every file and make nothing of it: their reading
-is not recorded.  In doubt a program is an ordinary one: rather an input too many than one too few.
+the kernels of notebooks, which run the user's code, and nothing that was given a script.  Indexers look at
+every file and make nothing of it: their reading is not recorded.  In doubt a program is an ordinary one:
+rather an input too many than one too few.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ INDEXER: Final = Manner(interactive=False, pins=False)
 NOTHING_NAMED: Final[Mapping[bytes, Manner]] = {}
 
 EDITORS: Final = (
-    b"vi vim nvim vim.basic vim.tiny vim.nox vim.gtk3 view vimdiff gvim nano pico emacs emacs-nox emacs-gtk "
-    b"emacs-lucid emacs-pgtk emacsclient kak hx helix micro joe jed mg ne mcedit code code-oss code-insiders "
-    b"codium code-server cursor zed zeditor sublime_text subl atom gedit gnome-text-editor kate kwrite "
+    b"vi vim ex ed red nvim vim.basic vim.tiny vim.nox vim.gtk3 view vimdiff gvim nano pico emacs emacs-nox "
+    b"emacs-gtk emacs-lucid emacs-pgtk emacsclient kak hx helix micro joe jed mg ne mcedit code code-oss "
+    b"code-insiders codium code-server cursor zed zeditor sublime_text subl atom gedit gnome-text-editor kate kwrite "
     b"mousepad pluma xed geany leafpad notepadqq idea pycharm clion webstorm rstudio rserver spyder "
     b"thonny idle qtcreator eclipse netbeans soffice.bin libreoffice oosplash gimp inkscape blender lazygit"
 )
@@ -55,10 +55,9 @@ SHELLS: Final = frozenset(b"sh bash rbash dash zsh ksh mksh fish tcsh csh ash ya
 # What gives a prompt at a terminal when it is given nothing to run; as a script of another one, too.
 PROMPTS: Final = frozenset(
     b"python ipython ptpython ptipython bpython pypy R julia node irb ghci octave octave-cli matlab sbcl "
-    b"guile lua gdb lldb xonsh ed ex red".split()
+    b"guile lua gdb lldb xonsh".split()
 )
 _INTERPRETERS: Final = PROMPTS | frozenset(b"ruby perl".split())
-_LINE_EDITORS: Final = frozenset(b"ed ex red".split())  # the words they are given are files
 SERVER_MODULES: Final = re.compile(
     rb"(?:jupyterlab|jupyterhub|notebook|jupyter_server|pylsp|spyder|idlelib)(?:\..*)?"
 )
@@ -68,8 +67,7 @@ _JAVA_EDITORS: Final = frozenset((b"com.intellij.idea.Main", b"org.eclipse.equin
 
 # Options with which an editor works through what it was told and ends.
 _BATCH: Final = frozenset(
-    b"--batch -batch --script -script -es -Es -s --headless --convert-to --cat --print-to-file "
-    b"--background".split()
+    b"--batch -batch --script -script --headless --convert-to --cat --print-to-file --background".split()
 )
 _BATCH_OF: Final = {
     b"blender": (b"-b",),
@@ -145,7 +143,7 @@ def _has_script(argv: Sequence[bytes]) -> bool:
 def _interpreter(
     names: set[bytes], argv: Sequence[bytes], named: Mapping[bytes, Manner], *, terminal: bool
 ) -> Manner:
-    place = 0 if names & _LINE_EDITORS else _given(argv)
+    place = _given(argv)
     if not place:
         return INTERACTIVE if terminal and names & PROMPTS and not _is_batch(names, argv) else PROGRAM
     option, script = argv[place - 1], argv[place]

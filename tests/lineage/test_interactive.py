@@ -33,12 +33,13 @@ AT_A_TERMINAL = [
     ("/opt/julia/bin/julia", "julia --project=."),
     ("/usr/bin/node", "node"),
     ("/usr/bin/octave-cli", "octave-cli"),
-    ("/usr/bin/ed", "ed notes.txt"),
 ]
 # interactive wherever
 ANYWHERE = [
     ("/usr/bin/vim.basic", "vim notes.txt"),
     ("/usr/bin/nvim", "nvim"),
+    ("/usr/bin/ed", "ed -s notes.txt"),
+    ("/usr/bin/vim.basic", "vim -es -c wq x"),
     ("/usr/bin/emacs-28.2", "emacs notes.org"),
     ("/usr/bin/nano (deleted)", "nano x"),
     ("/usr/share/code/code", "code --type=renderer"),
@@ -90,7 +91,6 @@ NEVER = [
     ("/usr/bin/perl", "perl"),
     ("/usr/bin/emacs-nox", "emacs --batch -l ox.el"),
     ("/usr/bin/emacs-nox", "emacs -Q -batch -l ox.el"),
-    ("/usr/bin/vim.basic", "vim -es -c %s/a/b/ -c wq x"),
     ("/usr/lib/libreoffice/program/soffice.bin", "soffice.bin --headless --convert-to pdf a.odt"),
     ("/usr/bin/blender", "blender -b scene.blend -a"),
     ("/usr/bin/inkscape", "inkscape --export-filename=a.png a.svg"),
