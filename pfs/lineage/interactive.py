@@ -28,9 +28,10 @@ NOTHING_NAMED: Final[Mapping[bytes, Manner]] = {}
 EDITORS: Final = (
     b"vi vim ex ed red nvim vim.basic vim.tiny vim.nox vim.gtk3 view vimdiff gvim nano pico emacs emacs-nox "
     b"emacs-gtk emacs-lucid emacs-pgtk emacsclient kak hx helix micro joe jed mg ne mcedit code code-oss "
-    b"code-insiders codium code-server cursor zed zeditor sublime_text subl atom gedit gnome-text-editor kate kwrite "
-    b"mousepad pluma xed geany leafpad notepadqq idea pycharm clion webstorm rstudio rserver spyder "
-    b"thonny idle qtcreator eclipse netbeans soffice.bin libreoffice oosplash gimp inkscape blender lazygit"
+    b"code-insiders codium code-server cursor zed zeditor sublime_text subl atom gedit gnome-text-editor "
+    b"kate kwrite mousepad pluma xed geany leafpad notepadqq idea pycharm clion webstorm rstudio rserver "
+    b"spyder thonny idle qtcreator eclipse netbeans soffice.bin libreoffice oosplash gimp inkscape blender "
+    b"lazygit"
 )
 FILE_MANAGERS: Final = (
     b"nautilus dolphin thunar pcmanfm pcmanfm-qt nemo caja ranger mc nnn lf yazi vifm krusader konqueror "
