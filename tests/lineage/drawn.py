@@ -108,8 +108,8 @@ class _Commits:
 
 
 @st.composite
-def facts(draw: st.DrawFn, *, overlap_max: int = 0, whole: bool = False) -> Drawn:
-    """A story of a few processes and files, cut at random; `whole`: nothing of it is left live."""
+def facts(draw: st.DrawFn, *, overlap_max: int = 0, whole: bool = False, once: bool = False) -> Drawn:
+    """A story of a few processes and files, cut at random; `whole`: nothing stays live; `once`: one cut."""
     story = Story()
     source = story.source
     commits = _Commits(source)
@@ -140,7 +140,7 @@ def facts(draw: st.DrawFn, *, overlap_max: int = 0, whole: bool = False) -> Draw
             story.change(
                 who, draw(st.sampled_from(list(ChangeKind))), "b/d", draw(st.sampled_from(["", "a"]))
             )
-        else:
+        elif not once:
             commits.cut(draw(st.integers(0, overlap_max)))
     if draw(st.booleans()):
         story.ends(processes[-1])
@@ -156,8 +156,8 @@ def _written(draw: st.DrawFn, story: Story, who: int, versions: list[int], proce
     others = draw(st.sets(st.sampled_from(processes), max_size=1)) - {who} if draw(st.booleans()) else ()
     known = len(story.source.inputs_by_activity[who])
     focused: dict[str, object] = {}
-    if draw(st.booleans()):
-        focused["focus"] = tuple(draw(st.lists(st.integers(0, max(0, known - 1)), max_size=3)))
+    if known and draw(st.booleans()):
+        focused["focus"] = tuple(draw(st.lists(st.integers(0, known - 1), max_size=3)))
         focused["rest"] = draw(st.sampled_from([Level.OBSERVED, Level.UNLIKELY, Level.AMBIENT]))
     path = draw(st.sampled_from(PATHS))
     text = draw(st.sampled_from([b"", b"x", b"y"]))

@@ -19,6 +19,7 @@ from pfs.lineage.facts import ChangeKind, Ending, Input, Level, Relation, Source
 from pfs.lineage.group import Group, Origin, Slice
 from pfs.lineage.index import Index, open_index, rebuild
 from pfs.lineage.index_graph import GAP
+from pfs.lineage.segment import decode, encode
 from pfs.store.environment import DamagedEnvironment
 from tests.lineage.drawn import PATHS, Drawn, facts, indexed, segment_id
 from tests.lineage.lives import long_life
@@ -95,6 +96,21 @@ def test_answers_as_the_facts_do(drawn: Drawn) -> None:
             for row, version in enumerate(group.versions):
                 assert index.origin(segment_id(number), row) == version.id
             assert index.origin(segment_id(number), len(group.versions)) == 0
+
+
+@given(facts(whole=True, once=True))
+@settings(max_examples=100, deadline=None)
+def test_segments_are_indexed_as_they_are_stored(drawn: Drawn) -> None:
+    segments = [
+        (one, decode(one.payload)) for group in drawn.groups for one in encode(group, store=bytes(16))
+    ]
+    with indexed(Drawn(drawn.source, [group for _, group in segments], drawn.live)) as index:
+        for number, (segment, _) in enumerate(segments):
+            rows = range(len(segment.rows))
+            assert [index.origin(segment_id(number), row) for row in rows] == segment.rows
+        roots = list(drawn.source.versions_by_id)
+        for question in (upstream, downstream):
+            assert sorted(question(index, roots).edges) == sorted(question(drawn.source, roots).edges)
 
 
 @given(facts(whole=True, overlap_max=3), st.randoms(use_true_random=False))
