@@ -30,7 +30,6 @@ Postings are numbers, u32 each, at most 480 in a value, in the order in which th
 
 from __future__ import annotations
 
-import struct
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,11 +41,11 @@ import msgspec
 
 from pfs.disk import Disk
 from pfs.errors import StoreError
+from pfs.lineage import index_changes
 from pfs.lineage.facts import Activity, Change, Ending, Input, Version
 from pfs.lineage.group import Group
 from pfs.lineage.index_facts import (
     COUNTERS_KEY,
-    PATH_STEM_BYTES,
     ROWS_PART,
     FactsWriter,
     content_prefix,
@@ -60,7 +59,7 @@ from pfs.lineage.index_facts import (
     version_record,
     word_prefix,
 )
-from pfs.lineage.index_graph import INVERSE, POSITION_MAX, Graph, id_key
+from pfs.lineage.index_graph import INVERSE, POSITION_MAX, Graph, explained, id_key
 from pfs.lineage.index_writer import Counters, GraphWriter
 from pfs.store.environment import DamagedEnvironment, Environment, Transaction, build, find_damage
 
@@ -73,16 +72,6 @@ BATCH_FACTS: Final = 100_000
 _READ_ENTRIES: Final = 1000
 
 _ending_record = msgspec.msgpack.Decoder(Ending)
-_change_record = msgspec.msgpack.Decoder(Change)
-
-
-class _When(msgspec.Struct, array_like=True):
-    """The beginning of a Change."""
-
-    time_ns: int
-
-
-_when_record = msgspec.msgpack.Decoder(_When)
 
 
 class Index:
@@ -130,7 +119,7 @@ class Index:
 
     def _write(self, batch: Sequence[tuple[bytes, Group]]) -> None:
         def change(transaction: Transaction) -> None:
-            with self._explained():
+            with explained(self._environment):
                 writer = FactsWriter(transaction)
                 for segment, group in batch:
                     writer.add(segment, group)
@@ -153,7 +142,7 @@ class Index:
 
     def activity(self, activity: int) -> Activity | None:
         """The description of an activity."""
-        with self._environment.read() as transaction, self._explained():
+        with self._environment.read() as transaction, explained(self._environment):
             number = transaction.get(id_key(b"a", activity))
             return None if number is None else read_activity(transaction, number)
 
@@ -181,7 +170,7 @@ class Index:
         if number is None:
             return None
         (record,) = self._environment.get_many((b"V" + number,))
-        with self._explained():
+        with explained(self._environment):
             return None if record is None else version_record.decode(memoryview(record)[1:])
 
     def consumers(self, version: int) -> Sequence[tuple[int, int]]:
@@ -223,43 +212,11 @@ class Index:
 
     def changes_at(self, repo: int, path: bytes) -> Sequence[Change]:
         """What happened to a name, the oldest first."""
-        with self._reading() as (transaction, _):
-            numbers = read_postings(transaction, path_prefix(b"c", repo, path))
-            records = [transaction.get(number_key(b"C", number)) for number in numbers]
-            found = dict.fromkeys(_change_record.decode(record or b"") for record in records)
-        mine = [change for change in found if change.repo == repo and path in (change.path, change.to_path)]
-        return sorted(mine, key=lambda change: change.time_ns)
+        return list(index_changes.at(self._environment, repo, path))
 
     def changes_below(self, repo: int, path: bytes) -> Iterator[Change]:
         """The same for a directory and all below it.  Sorting takes about 100 bytes for each."""
-        own = path_prefix(b"c", repo, path)
-        numbers = set(self._posted(own))
-        if not path or len(path) > PATH_STEM_BYTES:
-            numbers.update(self._posted(path_prefix(b"c", repo, path[:PATH_STEM_BYTES])[:-1]))
-        else:
-            numbers.update(self._posted(own[:-1] + b"/"))
-        ordered = self._in_time(numbers)
-        last: Change | None = None
-        for first in range(0, len(ordered), _READ_ENTRIES):
-            keys = [number_key(b"C", number) for number in ordered[first : first + _READ_ENTRIES]]
-            with self._explained():
-                found = [_change_record.decode(record or b"") for record in self._environment.get_many(keys)]
-            for change in found:
-                names = (change.path, change.to_path or change.path)
-                if change != last and any(_is_below(name, path) for name in names):
-                    yield change
-                    last = change
-
-    def _in_time(self, numbers: Iterable[int]) -> list[int]:
-        """Changes in the order in which they happened."""
-        ordered = sorted(numbers)
-        times = array("q")
-        for first in range(0, len(ordered), _READ_ENTRIES):
-            keys = [number_key(b"C", number) for number in ordered[first : first + _READ_ENTRIES]]
-            with self._explained():
-                found = (_when_record.decode(record or b"") for record in self._environment.get_many(keys))
-                times.extend(change.time_ns for change in found)
-        return [ordered[at] for at in sorted(range(len(ordered)), key=times.__getitem__)]
+        return index_changes.below(self._environment, repo, path)
 
     def origin(self, segment: bytes, row: int) -> int:
         """The version that a row of a segment is; NOTHING where unknown."""
@@ -309,7 +266,7 @@ class Index:
     @contextmanager
     def graph(self, more: Callable[[GraphWriter], None] | None = None) -> Iterator[Graph]:
         """The graph at this instant, for a second at most; `more` puts facts on top that are not stored."""
-        with self._environment.read() as transaction, self._explained():
+        with self._environment.read() as transaction, explained(self._environment):
             if more is None:
                 yield Graph(transaction.get)
                 return
@@ -321,38 +278,14 @@ class Index:
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[Transaction, Graph]]:
-        with self._environment.read() as transaction, self._explained():
+        with self._environment.read() as transaction, explained(self._environment):
             yield transaction, Graph(transaction.get)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """What can't be read is damage."""
-        try:
-            yield
-        except (IndexError, KeyError, ValueError, struct.error, msgspec.MsgspecError) as error:
-            raise DamagedEnvironment(f"{self._environment.path}: {error!r}") from error
 
     def _posted_versions(self, prefix: bytes) -> list[Version]:
         with self._reading() as (transaction, _):
             numbers = dict.fromkeys(read_postings(transaction, prefix))
             found = [_read_version(transaction, number) for number in numbers]
         return [version for version in found if version is not None]
-
-    def _posted(self, prefix: bytes) -> Iterator[int]:
-        """All numbers posted under keys that begin so, in no one transaction."""
-        key = prefix
-        while True:
-            batch: list[bytes] = []
-            with self._environment.read() as transaction, transaction.cursor() as cursor:
-                alive = cursor.set_range(key)
-                while alive and cursor.key().startswith(prefix) and len(batch) < _READ_ENTRIES:
-                    key = cursor.key() + b"\0"
-                    batch.append(cursor.value())
-                    alive = cursor.next()
-            for value in batch:
-                yield from array("I", value)
-            if len(batch) < _READ_ENTRIES:
-                return
 
 
 def open_index(
@@ -403,10 +336,6 @@ def _read_version(transaction: Transaction, number: int) -> Version | None:
 
 def _position(word: int) -> int:
     return word & POSITION_MAX
-
-
-def _is_below(name: bytes, directory: bytes) -> bool:
-    return not directory or name == directory or name.startswith(directory + b"/")
 
 
 def _facts_in(group: Group) -> int:

@@ -27,14 +27,16 @@ or else in ns.  Pieces ascend by position and do not overlap.  `jump` is that of
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import msgspec
 
 from pfs.lineage.facts import NOTHING, Input, Level
-from pfs.store.environment import DamagedEnvironment
+from pfs.store.environment import DamagedEnvironment, Environment
 
 Get = Callable[[bytes], bytes | None]
 Words = Sequence[int]
@@ -194,6 +196,15 @@ class Graph:
                 Input(source, informed, next(marks) if informed else 0, meta & 7, meta >> 4, time_ns)
             )
         return found
+
+
+@contextmanager
+def explained(environment: Environment) -> Iterator[None]:
+    """What can't be read is damage."""
+    try:
+        yield
+    except (IndexError, KeyError, ValueError, struct.error, msgspec.MsgspecError) as error:
+        raise DamagedEnvironment(f"{environment.path}: {error!r}") from error
 
 
 def lacking(kind: int, block: int) -> DamagedEnvironment:

@@ -44,7 +44,7 @@ def assert_same(found: Source, wanted: FactSource) -> None:
 
 
 @given(facts())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_nothing_is_missing_and_nothing_double(drawn: Drawn) -> None:
     with indexed(drawn) as index:
         assert_same(union(drawn.live, index), drawn.source)

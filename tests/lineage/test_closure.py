@@ -166,27 +166,27 @@ def test_a_version_that_nobody_knows_is_its_own_closure() -> None:
 
 
 @given(facts(whole=True), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_in_python_is_what_the_rules_say(drawn: Drawn, data: st.DataObject) -> None:
     check(drawn.source, drawn, data)
 
 
 @given(facts(whole=True, overlap_max=2), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_in_c_is_what_the_rules_say(drawn: Drawn, data: st.DataObject) -> None:
     with indexed(drawn) as index:
         check(index, drawn, data)
 
 
 @given(facts(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_live_and_stored_in_python_are_what_the_rules_say(drawn: Drawn, data: st.DataObject) -> None:
     with indexed(drawn) as index:
         check(Both(drawn.live, index, lambda who: drawn.live.first.get(who, 0)), drawn, data)
 
 
 @given(facts(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_live_on_top_of_stored_in_c_is_what_the_rules_say(drawn: Drawn, data: st.DataObject) -> None:
     with indexed(drawn) as index, pytest.MonkeyPatch.context() as patched:
         patched.setattr(closure, "_STEPS_MIN", 0)

@@ -88,7 +88,7 @@ def assert_same(found: Source, wanted: FactSource, *, in_order: bool = True) -> 
 
 
 @given(facts(whole=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_answers_as_the_facts_do(drawn: Drawn) -> None:
     with indexed(drawn) as index:
         assert_same(index, drawn.source)
@@ -99,7 +99,7 @@ def test_answers_as_the_facts_do(drawn: Drawn) -> None:
 
 
 @given(facts(whole=True, once=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_segments_are_indexed_as_they_are_stored(drawn: Drawn) -> None:
     segments = [
         (one, decode(one.payload)) for group in drawn.groups for one in encode(group, store=bytes(16))
@@ -114,7 +114,7 @@ def test_segments_are_indexed_as_they_are_stored(drawn: Drawn) -> None:
 
 
 @given(facts(whole=True, overlap_max=3), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_order_of_segments_is_no_matter(drawn: Drawn, chance: random.Random) -> None:
     numbers = list(range(len(drawn.groups))) * 2
     chance.shuffle(numbers)
@@ -149,6 +149,17 @@ def test_a_segment_is_added_once(index: Index) -> None:
     assert index.missing([SEGMENT, segment_id(8)]) == [segment_id(8)]
     assert len(index.changes_at(1, b"a")) == 1
     assert len(list(index.activities())) == 1
+
+
+def test_what_two_segments_hold_is_told_once(index: Index) -> None:
+    story = Story()
+    tool = story.process("tool")
+    story.read(tool, story.raw("raw"))
+    story.write(tool, "a")
+    story.change(tool, ChangeKind.CREATE, "a")
+    for number in range(2):
+        index.add(segment_id(number), group_of(story.source))
+    assert_same(index, story.source)
 
 
 def test_a_removed_segment_has_no_rows(index: Index) -> None:
