@@ -105,6 +105,13 @@ enum pfs_outcome pfs_walk_give(struct pfs_walk *walk, enum pfs_block_kind kind, 
     return PFS_DONE;
 }
 
+static bool is_known(const struct pfs_walk *walk, uint32_t number)
+{
+    uint32_t block = number >> 7;
+    return block < walk->capacity[PFS_NODES] && walk->nodes[block] != NULL &&
+           (number & 127u) < walk->nodes[block]->count;
+}
+
 enum pfs_outcome pfs_node(struct pfs_walk *walk, uint32_t number, uint32_t kind, const uint32_t **words,
                           uint32_t **state)
 {
@@ -112,8 +119,7 @@ enum pfs_outcome pfs_node(struct pfs_walk *walk, uint32_t number, uint32_t kind,
     size_t slot = number & 127u;
     if (block >= walk->capacity[PFS_NODES] || walk->nodes[block] == NULL)
         TRY(walk->fetch(walk->context, walk, PFS_NODES, block));
-    if (number == 0 || block >= walk->capacity[PFS_NODES] || walk->nodes[block] == NULL ||
-        slot >= walk->nodes[block]->count)
+    if (number == 0 || !is_known(walk, number))
         return PFS_DAMAGED;
     *words = walk->nodes[block]->words + slot * NODE_WORDS;
     if (state != NULL)
@@ -193,6 +199,9 @@ enum pfs_outcome pfs_actor(struct pfs_walk *walk, uint32_t number, size_t *actor
 enum pfs_outcome pfs_add_edge(struct pfs_walk *walk, enum pfs_edge_kind kind, uint32_t source, uint32_t target,
                               uint32_t position, uint32_t level)
 {
+    /* Whoever follows an edge has met its ends; blocks that contradict themselves may name others here. */
+    if (!is_known(walk, source) || !is_known(walk, target))
+        return PFS_DAMAGED;
     struct pfs_edge *edge = APPEND(&walk->edges);
     if (edge == NULL)
         return PFS_NO_MEMORY;

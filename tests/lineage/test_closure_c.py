@@ -8,6 +8,8 @@ import subprocess
 from array import array
 from pathlib import Path
 
+import pytest
+
 from pfs.disk import Disk
 from pfs.lineage.index import open_index
 from pfs.lineage.index_graph import FORWARD, INVERSE, NODES, Graph, block_key
@@ -33,22 +35,29 @@ def blocks_of(graph: Graph) -> array[int]:
     return words
 
 
-def test_no_blocks_lead_astray(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc")
+    assert compiler is not None, "the tests compile C: install gcc (scripts/setup does)"
+    program = tmp_path_factory.mktemp("driver") / "driver"
+    files: list[str | Path] = [f"-I{ROOT / 'native'}", *SOURCES, DRIVER, "-o", program]
+    subprocess.run([compiler, *STRICT, *SANITIZERS, *files], check=True)
+    return program
+
+
+@pytest.mark.parametrize(("slices", "seed"), [(4, 1), (10, 2), (14, 12)])
+def test_no_blocks_lead_astray(driver: Path, tmp_path: Path, slices: int, seed: int) -> None:
     index, _ = open_index(Disk(), tmp_path / "lineage.lmdb")
-    story, _, outputs = long_life(index, 8, random.Random(3))
+    story, _, outputs = long_life(index, slices, random.Random(seed))
     roots = [outputs[-1], outputs[0], *list(story.source.versions_by_id)[:5]]
     with index.graph() as graph:
         numbers = [graph.find(b"v", root) for root in roots]
         facts = array("I", [len(numbers), *numbers]) + blocks_of(graph)
     index.close()
-    file, program = tmp_path / "blocks", tmp_path / "driver"
+    file = tmp_path / "blocks"
     file.write_bytes(facts.tobytes())
-    compiler = shutil.which("cc")
-    assert compiler is not None, "the tests compile C: install gcc (scripts/setup does)"
-    files: list[str | Path] = [f"-I{ROOT / 'native'}", *SOURCES, DRIVER, "-o", program]
-    subprocess.run([compiler, *STRICT, *SANITIZERS, *files], check=True)
     done = subprocess.run(
-        [program, file, str(ROUNDS)], capture_output=True, text=True, check=False, timeout=250
+        [driver, file, str(ROUNDS)], capture_output=True, text=True, check=False, timeout=250
     )
     assert done.returncode == 0, done.stderr
     # Most changes hit what does no harm to the walk, or is not met.
