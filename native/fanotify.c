@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,63 @@ static const char DELETED[] = " (deleted)";
 /* O_NOATIME: whoever asks is root. */
 #define EVENT_FLAGS (O_RDONLY | O_LARGEFILE | O_CLOEXEC | O_NOATIME | O_NONBLOCK)
 
+static void *close_deleted(void *argument)
+{
+    struct pfs_outside_closer *closer = argument;
+    int fds[PFS_OUTSIDE_BATCH];
+    ssize_t size;
+    while ((size = read(closer->pipe[0], fds, sizeof fds)) > 0) {
+        for (size_t i = 0; i < (size_t)size / sizeof *fds; i++)
+            close(fds[i]);
+        atomic_fetch_sub(&closer->waiting, (int)((size_t)size / sizeof *fds));
+    }
+    return NULL;
+}
+
+/* NULL where there is no thread to be had: then files are closed by whoever takes events. */
+static struct pfs_outside_closer *start_closer(void)
+{
+    struct pfs_outside_closer *closer = calloc(1, sizeof *closer);
+    sigset_t all, before;
+    if (closer == NULL || pipe2(closer->pipe, O_CLOEXEC) < 0) {
+        free(closer);
+        return NULL;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&closer->thread, NULL, close_deleted, closer);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
+        return closer;
+    close(closer->pipe[0]);
+    close(closer->pipe[1]);
+    free(closer);
+    return NULL;
+}
+
+static void end_closer(struct pfs_outside_closer *closer)
+{
+    if (closer == NULL)
+        return;
+    close(closer->pipe[1]);
+    pthread_join(closer->thread, NULL);
+    close(closer->pipe[0]);
+    free(closer);
+}
+
+static void close_event(struct pfs_outside *outside, const struct pfs_outside_event *event)
+{
+    struct pfs_outside_closer *closer = event->links == 0 ? outside->closer : NULL;
+    if (closer != NULL && atomic_fetch_add(&closer->waiting, 1) < PFS_OUTSIDE_CLOSING_MAX) {
+        /* A pipe takes more than that: this does not block. */
+        if (write(closer->pipe[1], &event->fd, sizeof event->fd) == (ssize_t)sizeof event->fd)
+            return;
+    }
+    if (closer != NULL)
+        atomic_fetch_sub(&closer->waiting, 1);
+    close(event->fd);
+}
+
 int pfs_outside_open(struct pfs_outside *outside, pid_t own)
 {
     /* The best first.  Without FD_ERROR a file that can't be opened is passed over in silence. */
@@ -47,15 +105,19 @@ int pfs_outside_open(struct pfs_outside *outside, pid_t own)
     if (outside->fd < 0)
         return errno;
     outside->batch = calloc(PFS_OUTSIDE_BATCH, sizeof *outside->batch);
-    if (outside->batch != NULL)
-        return 0;
-    pfs_outside_close(outside);
-    return ENOMEM;
+    if (outside->batch == NULL) {
+        pfs_outside_close(outside);
+        return ENOMEM;
+    }
+    outside->closer = start_closer();
+    return 0;
 }
 
 void pfs_outside_close(struct pfs_outside *outside)
 {
     pfs_outside_release(outside);
+    end_closer(outside->closer);
+    outside->closer = NULL;
     if (outside->fd >= 0)
         close(outside->fd);
     free(outside->batch);
@@ -109,10 +171,12 @@ static void take_event(struct pfs_outside *outside, const struct fanotify_event_
     event->mask = told->mask & HEARD;
     event->pid = told->pid;
     event->fd = told->fd;
-    if (told->pid != outside->own && told->pid > 0 && name_file(event))
+    event->links = 1;
+    bool is_named = name_file(event);
+    if (told->pid != outside->own && told->pid > 0 && is_named)
         outside->count++;
     else
-        close(told->fd);
+        close_event(outside, event);
 }
 
 bool pfs_outside_take(struct pfs_outside *outside)
@@ -146,6 +210,6 @@ void pfs_outside_ignore(const struct pfs_outside *outside, const struct pfs_outs
 void pfs_outside_release(struct pfs_outside *outside)
 {
     for (size_t i = 0; i < outside->count; i++)
-        close(outside->batch[i].fd);
+        close_event(outside, &outside->batch[i]);
     outside->count = 0;
 }

@@ -7,6 +7,8 @@
  * Taking an event opens its file for us.  That must not wait: O_NONBLOCK keeps us from waiting for a lease, and the
  * caller leaves out FUSE (a daemon would wait for itself; asking the kernel whether it is FUSE waits as well), network
  * file systems, and disks that are files of ours.  An event keeps its file, and so the mount, busy until it is taken.
+ * Where that file has been deleted meanwhile we may be the last to hold it, and closing it frees its blocks, which can
+ * take milliseconds: a thread of our own does that.
  *
  * Needs CAP_SYS_ADMIN in the first user namespace; Linux 5.1, and 5.19 for `ignore`.
  * These files know no Python.  One thread at a time uses an object. */
@@ -14,6 +16,8 @@
 #define PFS_FANOTIFY_H
 
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +25,8 @@
 
 /* Events, and so open files, taken by one system call. */
 #define PFS_OUTSIDE_BATCH 64
+/* Deleted files that wait to be closed; beyond that whoever takes events waits, too. */
+#define PFS_OUTSIDE_CLOSING_MAX 256
 
 /* One event; its bits are those of fanotify(7): FAN_OPEN, FAN_OPEN_EXEC, FAN_CLOSE_WRITE, FAN_CLOSE_NOWRITE. */
 struct pfs_outside_event {
@@ -41,6 +47,11 @@ struct pfs_outside {
     bool lost;                       /* events were lost */
     struct pfs_outside_event *batch; /* PFS_OUTSIDE_BATCH of them */
     size_t count;                    /* that are taken and not released */
+    struct pfs_outside_closer {
+        pthread_t thread;
+        int pipe[2]; /* descriptors for it */
+        atomic_int waiting;
+    } *closer;
 };
 
 /* 0, or an errno: EPERM, ENOSYS ... as fanotify_init(2), ENOMEM.  After 0 the caller closes it. */

@@ -35,6 +35,7 @@ class Done:
     """One process.  `image` is the one that its facts are of; None where that is not known."""
 
     __slots__ = (
+        "blind",
         "facts",
         "former",
         "handed",
@@ -56,6 +57,7 @@ class Done:
         self.is_asked = False  # to be described
         self.handed = 0  # facts, while it acts
         self.program = b""  # executed last
+        self.blind: list[Image] = []  # recorded children of which nothing is known, since it closed a file
         self.facts: dict[Fact, bool] = {}  # in order, once each; whether it outlives an exec
         self.former: dict[Fact, None] = {}  # read before the last exec, and maybe still open
         self.recorded: dict[Fact, None] = {}  # read by this image, and handed over

@@ -54,7 +54,7 @@ class OutsideWatch:
         """exits: the connector of `processes`, where there is one."""
         self.overflows = 0
         self.failures = 0  # writes that could not be recorded
-        self.uses = 0  # of what was told: handed over, or somebody looked at
+        self.writes = 0  # that were recorded: readers may follow who never ask us anything
         self.promote: Callable[[Image], Actor | None] | None = None  # have one recorded that never asked
         self.describe: Callable[[int], None] | None = None  # have a process looked at soon
         self.learned: Callable[[Fact], None] | None = None  # a file was read: its content counts
@@ -197,10 +197,9 @@ class OutsideWatch:
                 del done.open[key]
                 return
         elif not bits & (READ | WROTE):
+            if actor is None:
+                self._look_at_stage(pid, done)
             if not size or self._changes_now(key, size, mtime_ns):
-                parent = None if done.process is None else done.process.parent
-                if actor is None and parent is not None and len(parent.children) > 1:
-                    self._look_at(pid, done)  # a writer, maybe a stage of a pipeline
                 return
             done.note_open(key)
         elif not bits & READ:
@@ -238,26 +237,44 @@ class OutsideWatch:
         pid, _, path, size, mtime_ns, _, _ = event
         done, actor = self._actor(pid)
         done.open.pop(key, None)
-        image = done.image
-        holders = [one for one in self._holders.pop(path, ()) if one is not image and one.actor is not None]
+        if size and actor is None and done.image is not None and self._has_memory(done.image):
+            actor = self._promoted(done)
+        writers = self._writers(path, done, actor)
         if not size:
             self._written.pop(key, None)
             return
-        if actor is None and image is not None and self._has_memory(image):
-            actor = self._promoted(done)
         is_new = self._is_new(key, size, mtime_ns, event[1])
-        self._note_written(key, Written(path, size, mtime_ns, pid, actor is not None or bool(holders)))
+        self._note_written(key, Written(path, size, mtime_ns, pid, bool(writers)))
         fact = Fact(path, size, mtime_ns, key, is_write=True, is_new=is_new)
-        for holder in holders:
-            self._hand(holder.actor, done, fact)
+        for writer in writers:
+            self._hand(writer, done, fact)
             fact = fact._replace(is_new=False)
-        if not holders and actor is None:
+        if not writers:
             self._who.keep(done, fact)
-        elif not holders and actor is not None:
-            self._hand(actor, done, fact)
         for other in self._openers.get(key, ()):
             if other != pid:
                 self._again[other, key] = None
+
+    def _writers(self, path: bytes, done: Done, actor: Actor | None) -> list[Actor]:
+        """Whom what is closed now comes from: children that were given it, or else who closes it.
+
+        Also children of which nobody knows what they were given; and who closes it, where it may have given a
+        child something of the mount to read that was closed before the child was looked at.
+        """
+        given = [
+            one for one in self._holders.pop(path, ()) if one is not done.image and one.actor is not None
+        ]
+        blind = [one for one in done.blind if one.description is None]
+        done.blind = []
+        if given and not any(map(self._reads_left_out, given)):
+            return [one.actor for one in given]
+        writers = [one.actor for one in given or blind]
+        return writers if actor is None else [*writers, actor]
+
+    def _reads_left_out(self, image: Image) -> bool:
+        fds = () if image.description is None else image.description.fds
+        paths = [target for number, target, _ in fds if number == 0 and target.startswith(b"/")]
+        return any(self._leave_out(path) and not path.startswith(b"/dev/") for path in paths)
 
     def _note_written(self, key: FileKey, written: Written) -> None:
         self._written[key] = written
@@ -301,8 +318,11 @@ class OutsideWatch:
             return None
         self._fork_again(image)
         actor = self.promote(image)
-        if actor is not None and image.description is None and done.program:
-            self._facts.describe(actor, replace(actor.activity, exe=done.program))
+        if actor is not None and image.description is None:
+            if done.program:
+                self._facts.describe(actor, replace(actor.activity, exe=done.program))
+            if image.execs and done.process is not None and done.process.parent is not None:
+                self._who.of(done.process.parent.pid).blind.append(image)
         return actor
 
     def _has_memory(self, image: Image) -> bool:
@@ -324,18 +344,23 @@ class OutsideWatch:
             self._fork_again(above)
             on_fork(above, image)
 
+    def _look_at_stage(self, pid: int, done: Done) -> None:
+        """One of several at work together may be a stage of a pipeline."""
+        parent = None if done.process is None else done.process.parent
+        if parent is not None and len(parent.children) > 1:
+            self._look_at(pid, done)
+
     def _look_at(self, pid: int, done: Done) -> None:
         if self.describe is not None and not done.is_asked:
             done.is_asked = True
-            self.uses += 1
             self.describe(pid)
 
     # handing over
 
     def _hand(self, actor: Actor, done: Done, fact: Fact) -> None:
         path, size, mtime_ns, key, *_ = fact
-        self.uses += 1
         if fact.is_write:
+            self.writes += 1
             try:
                 self._facts.outside_write(actor, path, size, mtime_ns, is_new=fact.is_new)
             except OSError:  # what the writer had read could not be kept

@@ -25,13 +25,14 @@ from pfs.lineage.outside_words import DescribeFiles
 from pfs.vfs.capture import NEVER_ASKED, Capture
 from pfs.vfs.outside_content import content_of
 
-# Between two drains on a machine where files are opened all the time; and after one that was of use.
+# Between two drains on a machine where files are opened all the time; for a while after a write that counts.
 PAUSE_SECONDS: Final = 0.005
-PAUSE_SECONDS_MIN: Final = 0.0002
+PAUSE_SECONDS_MIN: Final = 0.0003
+BUSY_SECONDS: Final = 0.03
 IDLE_SECONDS: Final = 0.05  # the connector is drained at least so often: its buffer never fills
 LOOK_SECONDS: Final = 1.0  # between two looks at what is mounted and which processes have ended
-LOOK_AGAIN_SECONDS: Final = 0.001
-LOOKS_MAX: Final = 3  # at one process: the first may come in the middle of an exec
+LOOK_AGAIN_SECONDS: Final = 0.0003
+LOOKS_MAX: Final = 5  # at one process: the first may come in the middle of an exec
 DESCRIBERS: Final = 2
 DESCRIBED_MAX: Final = 1_000  # processes waiting to be described
 HASHED_MAX: Final = 1_000  # files waiting to be hashed
@@ -85,15 +86,17 @@ class OutsideFiles:
         return [self._listen, self._look_around, self._describe, self._hash]
 
     async def _listen(self) -> None:
-        uses = 0
+        writes, busy_until = 0, 0.0
         while True:
             if self._listener is None:
                 await trio.sleep(IDLE_SECONDS)
             else:
-                await trio.sleep(PAUSE_SECONDS if uses == self._watch.uses else PAUSE_SECONDS_MIN)
+                now = trio.current_time()
+                if writes != self._watch.writes:
+                    writes, busy_until = self._watch.writes, now + BUSY_SECONDS
+                await trio.sleep(PAUSE_SECONDS_MIN if now < busy_until else PAUSE_SECONDS)
                 with trio.move_on_after(IDLE_SECONDS):
                     await trio.lowlevel.wait_readable(self._listener.fileno())
-            uses = self._watch.uses
             self._watch.drain()
 
     async def _look_around(self) -> None:
