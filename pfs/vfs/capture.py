@@ -211,8 +211,10 @@ class Capture:
         image = None if raw is None else self.processes.describe(pid, raw)
         if image is None or raw is None:
             return False
-        self._pipes.note(image, raw)
         known: Actor | None = image.actor
+        if known is None and image.forked_from is not None:
+            return False  # about to exec: what it holds is its parent's
+        self._pipes.note(image, raw)
         if known is not None and image.reason in (NEVER_ASKED, NOT_LOOKED_AT):
             image.reason = ""
             activity, known.pins = self._describe(image, _actor_above(image))
