@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import pytest
@@ -163,6 +164,35 @@ def test_a_version_that_nobody_knows_is_its_own_closure() -> None:
         assert list(question(Story().source, [77]).versions) == [77]
         with indexed(Drawn(FactSource(), [], LiveSource())) as index:
             assert list(question(index, [77, 78]).versions) == [77, 78]
+
+
+def test_lists_that_contradict_themselves_are_damage() -> None:
+    """Jumps of a list of inputs lead elsewhere than its chain, where a piece names what nobody has met."""
+    known, unknown = 4, 5 << 7
+    first, second, writer = 1, 2, 3
+    nodes = array("I", [0] * 8)
+    for identifier, writes, watermark in ((first, writer, 3), (second, writer, 5)):
+        nodes.extend((identifier, 0, writes, watermark, 0, 0, 0, 1))
+    nodes.extend((writer, 0, 31, 5, 0, 0, 0, 2))
+    nodes.extend((known, 0, 0, 0, 0, 0, 0, 1))
+    forward = array("I", [0])
+    for before, jump, start, source in (
+        (0, 0, 0, known),
+        (0, 0, 0, unknown),
+        (1, 1, 4, known),
+        (11, 21, 4, known),
+    ):
+        forward.extend((before, jump, 0, start, 1, 0, 0, source, 0, 0))
+    blocks = {0: nodes.tobytes(), 1: forward.tobytes()}
+
+    def closure_of(roots: list[int]) -> object:
+        return closure._native.closure(
+            lambda kind, _: (0, [blocks[kind]]), array("I", roots), False, 4, 99, True
+        )
+
+    assert closure_of([first])
+    with pytest.raises(ValueError, match="no graph"):
+        closure_of([first, second])
 
 
 @given(facts(whole=True), st.data())
