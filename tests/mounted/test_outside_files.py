@@ -121,7 +121,7 @@ def test_a_chain_of_programs_that_never_ask(
 ) -> None:
     (repo / "in").write_text("some words\nand more\n")
     (repo / "unrelated").write_text("nothing\n")
-    script = "cat unrelated > $1/0; rev in > $1/1; tac $1/1 > $1/2; rev < $1/2 > $1/3; tac < $1/3 > out"
+    script = "cat unrelated > $1/0; rev in > $1/1; tac $1/1 > $1/2; rev < $1/2 > $1/3; cat $1/3 > out"
     shell(repo, script, outside, name=name)
     found = inputs(ask(mount, "out"))
     assert "in" in found
