@@ -1,4 +1,4 @@
-"""A machine that does what a test says, as far as files beyond the mount go; its recorder only takes notes."""
+"""A machine that does what a test says, as far as files beyond the mount go; it notes what is recorded."""
 
 from __future__ import annotations
 
