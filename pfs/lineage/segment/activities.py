@@ -90,9 +90,10 @@ def _write_slices(
     slices: Sequence[Slice], spec: list[int], argv: tuple[list[int], columns.Sequences], names: Namer
 ) -> Slices:
     activities = [piece.activity for piece in slices]
-    started = deltas(activity.started_ns for activity in activities)
+    started = deltas(within([activity.started_ns for activity in activities]))
     ticks = deltas(activity.key.start_ticks for activity in activities)
     foreign = [n for n, activity in enumerate(activities) if activity.id != activity_id(activity.key)]
+    within([piece.ending.ended_ns for piece in slices if piece.ending])
     ended = [piece.ending.ended_ns - piece.activity.started_ns for piece in slices if piece.ending]
     return Slices(
         spec,
@@ -194,6 +195,7 @@ def read_endings(part: Slices, started_ns: list[int]) -> list[Ending | None]:
         if after is None:
             raise ValueError("an activity ended at no time")
         endings.append(Ending(begin + after, None if code == 1 else unzigzag(code - 2)) if code else None)
+    within([ending.ended_ns for ending in endings if ending])
     if next(ended, None) is not None:
         raise ValueError("there are more ends than activities that ended")
     return endings

@@ -16,7 +16,7 @@ def write_changes(changes: Sequence[Change], names: Namer) -> Changes:
     places = Numbers[tuple[int, int]]()
     place = [places[change.repo, change.branch] for change in changes]
     return Changes(
-        columns.write_wide(deltas(change.time_ns for change in changes)),
+        columns.write_wide(deltas(within([change.time_ns for change in changes]))),
         _write_activities([change.activity for change in changes], names),
         [int(ChangeKind(change.kind)) for change in changes],
         within([repo for repo, _ in places]),

@@ -5,10 +5,10 @@ numbers are made wherever they can be.  Nothing is compressed here.
 
 - A *Wide* column, for numbers with noise in their last digits (times, sizes): the low 16 bits of each as
   `<H`, and what is above them (floor, so negative where the number is) as integers.
-- *Words*: each distinct byte string once, in the order of first use, cut in three: up to the last "/", then
-  up to the last "." (none counts that is in the first part or follows it at once), and the rest.  Heads and
-  tails: 0 for the empty one, else 1 + its place.  Stems: 0 for the next new one, else how many stems back.
-  So the words of a command line and the names of the files it concerns share what they have in common.
+- *Words*: each distinct byte string once, in the order of first use, cut in three: up to the last "/" and the
+  dots that follow it, then up to the first "." after that, and the rest.  Heads and tails: 0 for the empty
+  one, else 1 + its place.  Stems: 0 for the next new one, else how many stems back.  So the words of a
+  command line and the names of the files it concerns share what they have in common.
 - *Sequences* of symbols (argv, environments, inputs): of each symbol only what could not be guessed is
   stored. The guess is what came after the same symbol at the last wrong guess there, else `step` more than
   it; a *fixed* symbol (below `fixed`) guesses itself, the begin of a sequence guesses 0.  `runs[i]` right
@@ -33,8 +33,10 @@ Key = TypeVar("Key", bound=Hashable)
 Natural: TypeAlias = Annotated[int, NotNegative]
 Naturals: TypeAlias = list[Natural]
 
-# Within this no difference of two numbers leaves what msgpack can hold.
-NUMBER_MAX: Final = 1 << 64
+# What msgpack can hold.  A file may have any time within; a difference of two such times is larger than that,
+# so times stand in Wide columns.
+_NUMBER_MIN: Final = -(1 << 63)
+_NUMBER_MAX: Final = (1 << 64) - 1
 _START: Final = -1
 _LOW_BITS: Final = 16
 
@@ -133,7 +135,7 @@ def read_places(differences: Iterable[int]) -> list[int]:
 
 def within(numbers: list[int]) -> list[int]:
     """The numbers.  ValueError where one is too large to be stored."""
-    if numbers and (max(numbers) > NUMBER_MAX or min(numbers) < -NUMBER_MAX):
+    if numbers and (max(numbers) > _NUMBER_MAX or min(numbers) < _NUMBER_MIN):
         raise ValueError("a number is out of range")
     return numbers
 
@@ -150,7 +152,7 @@ def read_wide(column: Wide) -> list[int]:
     if len(column.low) != 2 * len(column.high):
         raise ValueError("a column of numbers has parts of different lengths")
     low = struct.unpack(f"<{len(column.high)}H", column.low)
-    return within([(high << _LOW_BITS) + rest for high, rest in zip(column.high, low, strict=True)])
+    return [(high << _LOW_BITS) + rest for high, rest in zip(column.high, low, strict=True)]
 
 
 def write_ids(ids: Iterable[int]) -> bytes:
@@ -190,8 +192,9 @@ def read_digests(column: bytes, size_bytes: int) -> list[bytes]:
 def split_word(word: bytes) -> tuple[bytes, bytes, bytes]:
     """(head, stem, tail), as the format has them."""
     start = word.rfind(b"/") + 1
-    end = word.rfind(b".")
-    if end <= start:
+    start = len(word) - len(word[start:].lstrip(b"."))
+    end = word.find(b".", start)
+    if end < 0:
         end = len(word)
     return word[:start], word[start:end], word[end:]
 

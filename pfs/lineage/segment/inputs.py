@@ -120,12 +120,12 @@ class InputsReader:
         if symbols and not self._qualities:
             raise ValueError("there are inputs of no quality")
         start = started_ns // INPUT_TIME_NS
-        times = within(list(accumulate(islice(self._times, len(symbols)), initial=start)))[1:]
+        times = accumulate(islice(self._times, len(symbols)), initial=start)
+        times_ns = within([time * INPUT_TIME_NS for time in times][1:])
         inputs = []
-        for symbol, time in zip(symbols, times, strict=True):
+        for symbol, time_ns in zip(symbols, times_ns, strict=True):
             code, quality = divmod(symbol, len(self._qualities))
             level, flags = self._qualities[quality]
-            time_ns = time * INPUT_TIME_NS
             if code >= _CODES and (code - _CODES) % 3 == _INFORMED:
                 source = self._names.slice(own - unzigzag((code - _CODES) // 3))
                 watermark = self._names.ends[source] - _next(self._watermarks)

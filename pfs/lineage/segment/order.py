@@ -21,7 +21,7 @@ class What(IntEnum):
     INPUTS = 0
     VERSION = 1
     CHANGE = 2
-    SLICE = 3  # an activity that nothing else mentions
+    SLICE = 3  # an activity that nothing mentions but those it started
 
 
 class Step(NamedTuple):
@@ -60,28 +60,36 @@ class _Order:
         self._ends = [piece.end for piece in group.slices]
         self._done = [piece.first for piece in group.slices]
         self._mentioned = [bool(piece.inputs) for piece in group.slices]
+        self._parent = [self._slices.get(piece.activity.parent) for piece in group.slices]
 
     def steps(self) -> Iterator[Step]:
         changes = self._group.changes
         changed = 0
         for row, version in enumerate(self._group.versions):
             while changed < len(changes) and changes[changed].time_ns <= version.time_ns:
-                yield self._change(changed)
+                yield from self._change(changed)
                 changed += 1
             yield from self._version(row, version)
         for number in range(changed, len(changes)):
-            yield self._change(number)
+            yield from self._change(number)
         for index, end in enumerate(self._ends):
             yield from self._inputs(index, end, len(self._rows))
         for index, mentioned in enumerate(self._mentioned):
             if not mentioned:
                 yield Step(What.SLICE, index)
 
-    def _change(self, number: int) -> Step:
+    def _parents(self, index: int | None) -> Iterator[Step]:
+        """Whoever started an activity, where nothing mentioned them so far: near those they started."""
+        while index is not None and (index := self._parent[index]) is not None and not self._mentioned[index]:
+            self._mentioned[index] = True
+            yield Step(What.SLICE, index)
+
+    def _change(self, number: int) -> Iterator[Step]:
         index = self._slices.get(self._group.changes[number].activity)
         if index is not None:
             self._mentioned[index] = True
-        return Step(What.CHANGE, number)
+        yield Step(What.CHANGE, number)
+        yield from self._parents(index)
 
     def _version(self, row: int, version: Version) -> Iterator[Step]:
         for writer in version.writers:
@@ -93,6 +101,8 @@ class _Order:
             if any(not 0 <= position < watermark for position in version.focus):
                 raise ValueError(f"row {row} has a focus beyond its inputs")
         yield Step(What.VERSION, row)
+        for writer in version.writers:
+            yield from self._parents(self._slices[writer.activity])
 
     def _slice(self, activity: int, watermark: int) -> int:
         """The number of an activity's slice, which has that many inputs at least."""

@@ -42,8 +42,8 @@ def write_versions(used: Sequence[Used], rows: Sequence[Version], names: Namer) 
     rule, explicit = _write_ids(versions)
     contents = Numbers[bytes]()
     content = [_content(version.content, contents) for version in versions]
-    times = [version.time_ns for version in versions]
-    mtimes = [version.mtime_ns for version in versions]
+    times = within([version.time_ns for version in versions])
+    mtimes = within([version.mtime_ns for version in versions])
     return Versions(
         len(used),
         Shapes(*map(within, parts)),
@@ -54,7 +54,7 @@ def write_versions(used: Sequence[Used], rows: Sequence[Version], names: Namer) 
         deltas(names.words[version.path] for version in versions),
         columns.write_digests(contents, CONTENT_BYTES),
         content,
-        columns.write_wide([version.size for version in versions]),
+        columns.write_wide(within([version.size for version in versions])),
         columns.write_wide(deltas(times[: len(used)]) + deltas(times[len(used) :])),
         columns.write_wide(
             deltas(mtimes[: len(used)])
@@ -155,7 +155,7 @@ def read_versions(
         sums(part.file_id),
         columns.read_places(part.path),
         _read_contents(part),
-        columns.read_wide(part.size),
+        within(columns.read_wide(part.size)),
         times,
         within(mtimes),
         writers,
