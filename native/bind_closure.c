@@ -107,8 +107,8 @@ PyDoc_STRVAR(closure_doc,
              "closure(fetch, roots, down, level_max, depth_max, edges, /)\n--\n\n"
              "A closure over the graph in blocks; see native/closure.h.  fetch(kind, block) gives a number and a\n"
              "list of bytes: the blocks from that number on, the one asked for among them.  roots: u32 numbers of versions.  Returns ids of\n"
-             "versions (u64), their depths (u32), ids of activities (u64), edges (QQIBBxx: source, target, position,\n"
-             "kind, level) and a tuple of how many were left out, by level.  ValueError: the blocks hold no graph.");
+             "versions (u64), their depths (u32), ids of activities (u64), edges (I4xQQII: kind, source, target,\n"
+             "position, level) and a tuple of how many were left out, by level.  ValueError: the blocks hold no graph.");
 
 static PyObject *closure(PyObject *module, PyObject *arguments)
 {

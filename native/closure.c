@@ -206,7 +206,7 @@ enum pfs_outcome pfs_add_edge(struct pfs_walk *walk, enum pfs_edge_kind kind, ui
     if (edge == NULL)
         return PFS_NO_MEMORY;
     *edge = (struct pfs_edge){
-        pfs_node_id(walk, source), pfs_node_id(walk, target), position, (uint8_t)kind, (uint8_t)level, 0};
+        (uint32_t)kind, 0, pfs_node_id(walk, source), pfs_node_id(walk, target), position, level};
     return PFS_DONE;
 }
 

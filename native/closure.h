@@ -36,12 +36,12 @@ struct pfs_question {
 
 /* From what was first to what came from it. */
 struct pfs_edge {
+    uint32_t kind;
+    uint32_t unused;
     uint64_t source;
     uint64_t target;
     uint32_t position; /* in the inputs of the target, if it is an activity */
-    uint8_t kind;
-    uint8_t level;
-    uint16_t unused;
+    uint32_t level;
 };
 
 /* Opaque. */

@@ -26,7 +26,7 @@ from pfs.lineage.index_graph import Graph, lacking
 from pfs.lineage.index_writer import GraphWriter
 
 _NO_DEPTH: Final = (1 << 32) - 1
-_EDGE: Final = struct.Struct("=QQIBBxx")
+_EDGE: Final = struct.Struct("=I4xQQII")
 # Blocks given to C at a time, once an answer turns out to be large.
 _BLOCKS_MAX: Final = 64
 # Steps in Python before it is asked whether C would be cheaper.  A step takes about as long as putting one
@@ -103,10 +103,7 @@ def _in_c(
     depths.extend([0] * len(unknown))
     versions.frombytes(found[0])
     depths.frombytes(found[1])
-    edges = [
-        Edge(kind, start, end, position, level)
-        for start, end, position, kind, level in _EDGE.iter_unpack(found[3])
-    ]
+    edges = list(map(Edge._make, _EDGE.iter_unpack(found[3])))
     left_out = {level: count for level, count in enumerate(found[4]) if count}
     return Closure(versions, depths, activities, edges, left_out)
 
