@@ -162,7 +162,7 @@ def _written(draw: st.DrawFn, known: list[Growing], used: list[Version], rows: l
     )
     marks = [draw(st.integers(0, one.end)) for one in writers]
     version = draw(bytes_of_a_file(draw(IDS)))
-    if writers and draw(st.booleans()):
+    if draw(st.booleans()) and writers:
         writers[0].made += draw(st.sampled_from([0, 0, 0, 2, 100]))
         version = replace(version, id=int(version_id(writers[0].activity.id, writers[0].made)))
         writers[0].made += 1
