@@ -215,7 +215,7 @@ class Capture:
         if known is None and image.forked_from is not None:
             return False  # about to exec: what it holds is its parent's
         self._pipes.note(image, raw)
-        if known is not None and image.reason in (NEVER_ASKED, NOT_LOOKED_AT):
+        if known is not None and raw.exe and image.reason in (NEVER_ASKED, NOT_LOOKED_AT):  # no zombie
             image.reason = ""
             activity, known.pins = self._describe(image, _actor_above(image))
             self.recorder.describe(known, activity)
