@@ -132,6 +132,8 @@ class Daemon:
 
     def replay(self) -> None:
         """Open every branch that has changes in its journal."""
+        if self.lineage is not None:
+            self.lineage.mend()
         for repo in self.repositories.list():
             for branch in repo.branches():
                 if self.branches.has_journal(branch):
@@ -195,6 +197,7 @@ class Daemon:
             "dirty_states": sum(len(tree.generation.dirty) for tree in trees),
             "journal_bytes": sum(tree.journal.size_bytes for tree in trees),
             "replayed_records": self.branches.replayed_records,
+            **({} if self.lineage is None else self.lineage.counters()),
         }
 
     def check_overlay(self) -> Iterator[Problem]:

@@ -305,7 +305,7 @@ class OutsideWatch:
         self._note_written(key, Written(path, size, mtime_ns, pid, actor is not None or bool(holders)))
         fact = Fact(path, size, mtime_ns, key, is_write=True, is_new=is_new)
         for holder in holders:
-            self._hand(holder.actor, done, fact)  # type: ignore[arg-type]
+            self._hand(holder.actor, done, fact)
             fact = fact._replace(is_new=False)
         if not holders and actor is None:
             self._who.keep(done, fact)
@@ -345,7 +345,7 @@ class OutsideWatch:
         done = self._who.who(pid)
         if done.image is None or done.image.is_own:
             return done, None
-        actor: Actor | None = done.image.actor  # type: ignore[assignment]
+        actor: Actor | None = done.image.actor
         if actor is None and done.is_tainted:
             actor = self._promoted(done)
         return done, actor

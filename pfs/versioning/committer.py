@@ -124,7 +124,9 @@ class Committer:
         if sealed:
             whole = merged(sealed)
             if self.sealer is not None:
-                sealing = self.sealer.begin(tree, whole, [generation.number for generation in sealed])
+                # from the last durable one on: a daemon that was killed has left others
+                numbers = range(branch.journal_generation + 1, sealed[-1].number + 1)
+                sealing = self.sealer.begin(tree, whole, list(numbers))
             frozen = await trio.to_thread.run_sync(self._freeze, tree, whole, sealing)
         based = _same(frozen, tree.root_entry, tree.links)
         committed = based
