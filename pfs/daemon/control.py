@@ -83,7 +83,7 @@ class Control:
         self.admit(peer, op)
         lineage = self._daemon.lineage
         if lineage is None:
-            raise UsageError(f"{op}: this daemon records no lineage", hint="mount without --no-capture")
+            raise UsageError(f"{op}: this daemon records no lineage", hint="mount with --capture")
         for name in _PLACES:
             if isinstance(args.get(name), str):
                 self._permissions.check_read(peer, self._context.open(args[name]))
