@@ -7,11 +7,11 @@ import pwd
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
-from pfs.daemon.lineage import Lineage
 from pfs.errors import PfsError
 from pfs.namespace.resolve import Resolver
 from pfs.objects.commit import Author, CommitKind
@@ -35,6 +35,9 @@ from pfs.vfs.mapped import MappedFlush
 from pfs.vfs.root import MountRoot
 from pfs.vfs.special import ShownDirectory, SpecialTree
 from pfs.vfs.virtual_xattrs import VirtualXattrs
+
+if TYPE_CHECKING:
+    from pfs.daemon.lineage import Lineage
 
 ENTRY_CACHE_BYTES = 64 * 1024 * 1024  # decoded nodes of directories
 LINK_CACHE_BYTES = 8 * 1024 * 1024
@@ -119,6 +122,8 @@ class Daemon:
         )
 
     def _build_lineage(self, own_threads: set[int]) -> Lineage:
+        from pfs.daemon.lineage import Lineage  # 0.2 s, which only those pay who have it recorded
+
         return Lineage(
             self.store,
             self.branches,

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -37,7 +38,9 @@ from pfs.overlay.tree import Readers
 from pfs.overlay.worktree import WorkingTree
 from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
-from pfs.versioning.sealer import Sealer, Sealing
+
+if TYPE_CHECKING:  # a daemon that records nothing does without
+    from pfs.versioning.sealer import Sealer, Sealing
 
 REMOVAL_SECONDS_MAX = 3.0  # that the end of the daemon waits for working files to go
 

@@ -25,10 +25,10 @@ from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.recorder import Recorder
 from pfs.objects.entry import FileType
 from pfs.overlay.attributes import Change
-from pfs.overlay.node import Node
+from pfs.overlay.node import Node, path_of
 from pfs.overlay.tree import CommitTree, Tree
 from pfs.overlay.worktree import WorkingTree
-from pfs.vfs.live_files import LiveFiles, path_of
+from pfs.vfs.live_files import LiveFiles
 from pfs.vfs.mapped import MappedFlush
 from pfs.vfs.pipes import Pipes
 

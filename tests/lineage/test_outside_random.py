@@ -1,7 +1,8 @@
-"""Random histories of processes that pass data on through files beyond the mount, against what is true in them.
+"""Random histories of processes that pass data on through files beyond the mount, against what is true.
 
-The kernel's two queues are played as they are: the connector's in order, fanotify's with the events of one process
-about one file merged into the first, states of files as they are when an event is taken, drained at any time.
+The kernel's two queues are played as they are: the connector's in order, fanotify's with the events of one
+process about one file merged into the first, states of files as they are when an event is taken, drained at
+any time.
 Whatever a process has read in the mount, whoever gets it from there through files has to have it recorded.
 """
 
