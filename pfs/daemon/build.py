@@ -7,11 +7,11 @@ import pwd
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
-from pfs.daemon.lineage import Lineage
 from pfs.errors import PfsError
 from pfs.namespace.resolve import Resolver
 from pfs.objects.commit import Author, CommitKind
@@ -35,6 +35,9 @@ from pfs.vfs.mapped import MappedFlush
 from pfs.vfs.root import MountRoot
 from pfs.vfs.special import ShownDirectory, SpecialTree
 from pfs.vfs.virtual_xattrs import VirtualXattrs
+
+if TYPE_CHECKING:
+    from pfs.daemon.lineage import Lineage
 
 ENTRY_CACHE_BYTES = 64 * 1024 * 1024  # decoded nodes of directories
 LINK_CACHE_BYTES = 8 * 1024 * 1024
@@ -119,6 +122,8 @@ class Daemon:
         )
 
     def _build_lineage(self, own_threads: set[int]) -> Lineage:
+        from pfs.daemon.lineage import Lineage  # 0.2 s, which only those pay who have it recorded
+
         return Lineage(
             self.store,
             self.branches,
@@ -132,6 +137,8 @@ class Daemon:
 
     def replay(self) -> None:
         """Open every branch that has changes in its journal."""
+        if self.lineage is not None:
+            self.lineage.mend()
         for repo in self.repositories.list():
             for branch in repo.branches():
                 if self.branches.has_journal(branch):
@@ -195,6 +202,7 @@ class Daemon:
             "dirty_states": sum(len(tree.generation.dirty) for tree in trees),
             "journal_bytes": sum(tree.journal.size_bytes for tree in trees),
             "replayed_records": self.branches.replayed_records,
+            **({} if self.lineage is None else self.lineage.counters()),
         }
 
     def check_overlay(self) -> Iterator[Problem]:

@@ -24,15 +24,14 @@ from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
 from pfs.versioning import operations
 from pfs.versioning.committer import Message
-from pfs.versioning.lineage_names import StoredNames
 from pfs.versioning.operations import Context
-from pfs.versioning.questions import QUESTIONS, Asked
 
 Json = Any
 Args = dict[str, Any]
 
 READ_THREADS = 8
-_PLACES = ("place", "old", "new")
+_PLACES = ("place", "old", "new", "repo")
+_QUESTIONS = ("lineage", "who", "blame", "ps", "process", "why", "content")  # those of versioning.questions
 _OWNER_ONLY = frozenset({"content", "fsck", "object", "statistics", "umount", "debug"})
 
 
@@ -42,7 +41,7 @@ def handlers(daemon: Daemon, watch: LoopWatch) -> dict[str, Handler]:
     found: dict[str, Handler] = {
         op: partial(control.read, op) for op in operations.OPERATIONS if op != "status"
     }
-    found |= {op: partial(control.ask, op) for op in QUESTIONS}
+    found |= {op: partial(control.ask, op) for op in _QUESTIONS}
     for op in ("status", "init", "commit", "branch", "tag", "umount", "debug"):
         found[op] = getattr(control, op)
     return found
@@ -65,14 +64,16 @@ class Control:
         if op in _OWNER_ONLY and not self._permissions.is_owner(peer):
             raise Denied(f"{op}: only the daemon's own user may ask for this")
 
-    async def read(self, op: str, peer: Peer, args: Args) -> Json:
-        """One of versioning's reading operations."""
-        self.admit(peer, op)
+    def _check_places(self, peer: Peer, args: Args) -> None:
+        """Denied unless the peer may read every place that is named."""
         for name in _PLACES:
             if isinstance(args.get(name), str):
                 self._permissions.check_read(peer, self._context.open(args[name]))
-        if isinstance(args.get("repo"), str):
-            self._permissions.check_read(peer, self._context.open(args["repo"]))
+
+    async def read(self, op: str, peer: Peer, args: Args) -> Json:
+        """One of versioning's reading operations."""
+        self.admit(peer, op)
+        self._check_places(peer, args)
         for repo, branch in operations.working_trees(self._context, op, args):
             await self._daemon.commit(repo, branch.name, _nobody(), CommitKind.CHECKPOINT)
         run = partial(operations.OPERATIONS[op], self._context, args)
@@ -83,10 +84,11 @@ class Control:
         self.admit(peer, op)
         lineage = self._daemon.lineage
         if lineage is None:
-            raise UsageError(f"{op}: this daemon records no lineage", hint="mount without --no-capture")
-        for name in _PLACES:
-            if isinstance(args.get(name), str):
-                self._permissions.check_read(peer, self._context.open(args[name]))
+            raise UsageError(f"{op}: this daemon records no lineage", hint="mount with --capture")
+        from pfs.versioning.lineage_names import StoredNames  # as with Daemon._build_lineage
+        from pfs.versioning.questions import QUESTIONS, Asked
+
+        self._check_places(peer, args)
         await self._daemon.checkpoint_all()
         names = StoredNames(
             self._daemon.store,

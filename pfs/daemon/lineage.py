@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from pfs import _native
+from pfs.errors import PfsError
 from pfs.lineage.both import Both
 from pfs.lineage.describe import activity
 from pfs.lineage.exits_last import ExitsLast
@@ -111,19 +112,28 @@ class Lineage:
         own = [self._keep_up, capture.describe_executed, capture.settle]
         return [*own, *self.outside.background_tasks()]
 
-    async def _mend(self) -> None:
-        """Index what a crash has left unindexed."""
+    def mend(self) -> None:
+        """Index what a crash has left unindexed: before anybody asks, or a stored version counts as raw."""
         try:
-            added = await trio.to_thread.run_sync(mend_index, self.index, self._repositories, self._store)
-        except Exception:
-            _log.exception("lineage index not mended")
+            added = mend_index(self.index, self._repositories, self._store)
+        except (OSError, PfsError) as error:
+            _log.warning("lineage index not mended", error=str(error))
         else:
             if added:
                 _log.info("lineage indexed", segments=added)
 
+    def counters(self) -> dict[str, int]:
+        """Numbers for `pfs debug` and tests."""
+        return {
+            "process_events": int(self.processes.has_connector),
+            "process_events_lost": self.processes.overflows,
+            "outside_files": int(self._listener is not None),
+            "live_activities": len(self.recorder.actors()),
+            "lineage_journal_bytes": self.journal.size_bytes,
+        }
+
     async def _keep_up(self) -> None:
-        """What may wait: the index, compaction in steps, then the sync that power loss asks for."""
-        await self._mend()
+        """What may wait: compaction in steps, then the sync that power loss asks for."""
         while True:
             await trio.sleep(SYNC_SECONDS)
             while self.recorder.tidy():

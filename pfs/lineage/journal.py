@@ -4,11 +4,10 @@ Files `JOURNAL/<number, 16 hex>`, played back in the order of their numbers.  Ap
 survives the death of the daemon; what power loss must not take is somebody's explicit `sync`.
 
 File header, 64 bytes: magic "pfslinj1", number of the file u64, sequence number of the first record u64, boot
-id 16 bytes, 20 bytes zero, CRC-32 of the 60 bytes before it.  Then records: length u32, CRC-32 u32 of
-sequence number and payload, sequence number u64, payload (msgpack array of notes, pfs.lineage.notes).  All
-numbers little-endian. The file is filled with zeros ahead of its end in steps, because a synced append into
-allocated bytes costs a quarter of one that grows the file; a zero length therefore ends a file, as does the
-first record whose checksum or number is wrong: a torn tail.  Every daemon begins a file of its own.
+id 16 bytes, 20 bytes zero, CRC-32 of the 60 bytes before it.  All numbers little-endian.  Then framed records
+(pfs.store.frames) whose payload is a msgpack array of notes (pfs.lineage.notes).  The file is filled with
+zeros ahead of its end in steps, because a synced append into allocated bytes costs a quarter of one that
+grows the file.  Every daemon begins a file of its own.
 
 Compaction: a new file is begun, all that is live is written to it, in slices and mixed with what happens
 meanwhile, then the files before it go.  Notes are states, so a crash in between only leaves more to play
@@ -29,11 +28,10 @@ from typing import Any, Final
 import msgspec
 
 from pfs.disk import Disk
+from pfs.store.frames import FRAME_BYTES, framed, frames
 
 MAGIC: Final = b"pfslinj1"
 _HEADER = struct.Struct("<8sQQ16s20sI")
-_FRAME = struct.Struct("<IIQ")
-_NUMBER = struct.Struct("<Q")
 FIRST_FILL_BYTES: Final = 64 * 1024
 FILL_BYTES_MAX: Final = 1024 * 1024
 # What a full disk keeps out waits in memory for room, up to this; then the oldest goes.
@@ -171,10 +169,10 @@ class Journal:
 
     def _write(self, payload: bytes) -> None:
         number = self.sequence + 1
-        frame = _FRAME.pack(len(payload), _checksum(number, payload), number) + payload
+        frame = framed(number, payload)
         end = self._end + len(frame)
-        if end + _FRAME.size > self._filled:
-            self._fill(end + _FRAME.size)
+        if end + FRAME_BYTES > self._filled:
+            self._fill(end + FRAME_BYTES)
         self._disk.pwrite(self._fd, frame, self._end)
         self.sequence, self._end = number, end
         if end > self._filled:
@@ -223,19 +221,5 @@ def _records(raw: bytes, number: int) -> Iterator[tuple[int, list[Any]]]:
     magic, found, expected, _, _, checksum = _HEADER.unpack_from(raw)
     if checksum != zlib.crc32(raw[: _HEADER.size - 4]) or magic != MAGIC or found != number:
         return
-    at = _HEADER.size
-    while at + _FRAME.size <= len(raw):
-        length, checksum, sequence = _FRAME.unpack_from(raw, at)
-        at += _FRAME.size
-        payload = raw[at : at + length]
-        if length == 0 or sequence != expected or len(payload) != length:
-            return
-        if checksum != _checksum(sequence, payload):
-            return
+    for sequence, payload in frames(raw, _HEADER.size, expected):
         yield sequence, _decode(payload)
-        at += length
-        expected += 1
-
-
-def _checksum(number: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(_NUMBER.pack(number)))

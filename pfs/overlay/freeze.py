@@ -192,7 +192,7 @@ class Freezer:
             detail,
             target,
             store_xattrs(store, state.xattrs),
-            self._origins.get(file_id, state.origin),
+            self._origins.get(file_id, _origin(state)),
         )
 
     # directories
@@ -288,6 +288,12 @@ class Freezer:
             raise CorruptObject(root, "a directory", f"it has no entry {name!r}")
         self._entries[directory] = found
         return found
+
+
+def _origin(state: State) -> Origin | None:
+    """That of a version made by an earlier commit; bytes that nobody was recorded writing have none."""
+    content = state.content
+    return None if isinstance(content, Layer) and content.done is None else state.origin
 
 
 def _committed(content: Content) -> Committed:

@@ -5,12 +5,10 @@ and survives the death of the daemon; durability is somebody's explicit sync.
 
 File header, 64 bytes: magic "pfsjrnl1", branch id u64, generation u64, sequence
 number of the first record u64, boot id 16 bytes, 12 bytes zero, CRC-32 of the
-60 bytes before it.  Then records: length u32, CRC-32 u32 of sequence number and
-payload, sequence number u64, payload (msgpack array, first element the Op).
-All numbers little-endian.  The file is filled with zeros ahead of its end in
-steps, because a synced append into allocated bytes costs a quarter of one that
-grows the file; a zero length therefore ends the journal, as does the first
-record whose checksum or number is wrong: a torn tail.
+60 bytes before it.  All numbers little-endian.  Then framed records
+(pfs.store.frames) whose payload is a msgpack array, first element the Op.  The
+file is filled with zeros ahead of its end in steps, because a synced append into
+allocated bytes costs a quarter of one that grows the file.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ import contextlib
 import enum
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +24,10 @@ import msgspec
 
 from pfs.disk import Disk
 from pfs.errors import StoreError
+from pfs.store.frames import FRAME_BYTES, framed, frames
 
 MAGIC = b"pfsjrnl1"
 _HEADER = struct.Struct("<8sQQQ16s12sI")
-_FRAME = struct.Struct("<IIQ")
-_NUMBER = struct.Struct("<Q")
 FIRST_FILL_BYTES = 64 * 1024
 FILL_BYTES_MAX = 1024 * 1024
 
@@ -122,10 +118,10 @@ class Journal:
             return self.sequence
         payload = _encode(record)
         number = self.sequence + 1
-        frame = _FRAME.pack(len(payload), _checksum(number, payload), number) + payload
+        frame = framed(number, payload)
         end = self._end + len(frame)
-        if end + _FRAME.size > self._filled:
-            self._fill(end + _FRAME.size)
+        if end + FRAME_BYTES > self._filled:
+            self._fill(end + FRAME_BYTES)
         self._disk.pwrite(self._fd, frame, self._end)
         self._end = end
         self._filled = max(self._filled, end)
@@ -134,7 +130,7 @@ class Journal:
 
     def reserve(self, length: int) -> None:
         """Make sure that a disk that is full does not keep out the next `length` bytes.  Raises OSError."""
-        needed = self._end + length + 2 * _FRAME.size
+        needed = self._end + length + 2 * FRAME_BYTES
         if not self.replaying and needed > self._filled:
             self._disk.pwrite(self._fd, bytes(needed - self._filled), self._filled)
             self._filled = needed
@@ -262,23 +258,9 @@ def read_segment(disk: Disk, directory: Path, branch_id: int, generation: int) -
         raise StoreError(f"{path}: its header is damaged")
     if magic != MAGIC or branch != branch_id or number != generation:
         raise StoreError(f"{path}: not the journal of branch {branch_id}, generation {generation}")
-    return Segment(generation, boot_id, first, list(_records(raw, first)))
-
-
-def _records(raw: bytes, expected: int) -> Iterator[tuple[int, list[Any]]]:
-    at = _HEADER.size
-    while at + _FRAME.size <= len(raw):
-        length, checksum, number = _FRAME.unpack_from(raw, at)
-        at += _FRAME.size
-        payload = raw[at : at + length]
-        if length == 0 or number != expected or len(payload) != length:
-            return
-        if checksum != _checksum(number, payload):
-            return
-        yield number, _decode(payload)
-        at += length
-        expected += 1
-
-
-def _checksum(number: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(_NUMBER.pack(number)))
+    return Segment(
+        generation,
+        boot_id,
+        first,
+        [(number, _decode(payload)) for number, payload in frames(raw, _HEADER.size, first)],
+    )

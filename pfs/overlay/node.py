@@ -201,3 +201,13 @@ def whole_delta(state: State) -> dict[bytes, int]:
     for older in reversed(chain):
         names.update(older.delta)
     return names
+
+
+def path_of(node: Node, *names: bytes) -> bytes:
+    """The path of a node, or of a name below it, in its repo: by the name it was last reached through."""
+    tree, parts = node.tree, list(reversed(names))
+    at: Node | None = node
+    while at is not None and at is not tree.root:
+        parts.append(at.name)
+        at = tree.nodes.get(at.parent)
+    return b"/".join(reversed(parts))

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -37,7 +38,9 @@ from pfs.overlay.tree import Readers
 from pfs.overlay.worktree import WorkingTree
 from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
-from pfs.versioning.sealer import Sealer, Sealing
+
+if TYPE_CHECKING:  # a daemon that records nothing does without
+    from pfs.versioning.sealer import Sealer, Sealing
 
 REMOVAL_SECONDS_MAX = 3.0  # that the end of the daemon waits for working files to go
 
@@ -124,7 +127,9 @@ class Committer:
         if sealed:
             whole = merged(sealed)
             if self.sealer is not None:
-                sealing = self.sealer.begin(tree, whole, [generation.number for generation in sealed])
+                # from the last durable one on: a daemon that was killed has left others
+                numbers = range(branch.journal_generation + 1, sealed[-1].number + 1)
+                sealing = self.sealer.begin(tree, whole, list(numbers))
             frozen = await trio.to_thread.run_sync(self._freeze, tree, whole, sealing)
         based = _same(frozen, tree.root_entry, tree.links)
         committed = based

@@ -24,7 +24,6 @@ from pfs.overlay.worktree import WorkingTree
 from pfs.repo.repo import Repo
 from pfs.repo.repositories import Repositories
 from pfs.store.store import Store
-from pfs.versioning.fsck_lineage import LineageCheck
 from pfs.versioning.whole_tree import check_whole_tree
 
 
@@ -115,6 +114,8 @@ class _Walk:
     _seen: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        from pfs.versioning.fsck_lineage import LineageCheck  # not at the start of every daemon
+
         self._lineage = LineageCheck(self.store)
 
     def finish(self) -> None:

@@ -25,10 +25,10 @@ from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.recorder import Recorder
 from pfs.objects.entry import FileType
 from pfs.overlay.attributes import Change
-from pfs.overlay.node import Node
+from pfs.overlay.node import Node, path_of
 from pfs.overlay.tree import CommitTree, Tree
 from pfs.overlay.worktree import WorkingTree
-from pfs.vfs.live_files import LiveFiles, path_of
+from pfs.vfs.live_files import LiveFiles
 from pfs.vfs.mapped import MappedFlush
 from pfs.vfs.pipes import Pipes
 
@@ -79,6 +79,8 @@ class Capture:
         self._reading: dict[Actor, dict[Grip, bool]] = {}  # readable handles by opener: close on exec?
         self._across: dict[Image, list[Grip]] = {}  # handles that were open when an image began by exec
         self._mappable: dict[Node, list[Actor]] = {}  # who may store to a file through a mapping
+        # those that ran when the last daemon ended: one that goes on still knows what it knew
+        self._left = {_process_of(actor): actor for actor in recorder.actors()}
         processes.tasks.on_exit = self._exited
         processes.tasks.on_exec = self._execed
         processes.tasks.on_fork = self._forked
@@ -160,6 +162,9 @@ class Capture:
         """Let a process image act: it carries what it was forked with, or what was open across its exec."""
         forked = image.forked_from is not None
         parent = _actor_above(image)
+        if parent is None and not image.execs:
+            parent = self._left.get((image.key.boot_id, image.pid, image.key.start_ticks))
+            forked = forked or parent is not None
         activity, pins = self._describe(image, parent)
         upto: int | None = image.inherited
         actor = self.recorder.begin(activity, parent, forked=forked, upto=upto, pins=pins)
@@ -228,6 +233,10 @@ class Capture:
 
     async def settle(self) -> None:
         """Find the ends that nobody tells: without a connector, or after it told more than we took."""
+        for (_, pid, ticks), actor in list(self._left.items()):
+            look = await self._in_thread(self.processes.look, pid)
+            if look is None or look.start_ticks != ticks:
+                self.recorder.end(actor, Ending(actor.activity.started_ns))
         while True:
             await trio.sleep(SETTLE_SECONDS)
             for pid in self.processes.unsure():
@@ -383,6 +392,11 @@ class Capture:
             self.note(tid, ChangeKind.CHMOD, node, path_of(node))
         if change.uid is not None or change.gid is not None:
             self.note(tid, ChangeKind.CHOWN, node, path_of(node))
+
+
+def _process_of(actor: Actor) -> tuple[bytes, int, int]:
+    key = actor.activity.key
+    return key.boot_id, key.pid, key.start_ticks
 
 
 def _actor_above(image: Image) -> Actor | None:

@@ -11,28 +11,30 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import trio
 
 from pfs.disk import Disk
 from pfs.lineage.facts import ChangeKind
-from pfs.lineage.live import Actor, Grip
 from pfs.objects.entry import FileType
 from pfs.overlay import attributes, files, names
 from pfs.overlay.attributes import Change
 from pfs.overlay.content import pieces
 from pfs.overlay.names import failure
-from pfs.overlay.node import Attributes, Node
+from pfs.overlay.node import Attributes, Node, path_of
 from pfs.overlay.tree import Listed, Listing, Readers, Tree
 from pfs.overlay.worktree import WorkingTree
-from pfs.vfs.capture import Capture
 from pfs.vfs.dot_pfs import DOT_PFS, DotPfs
 from pfs.vfs.durability import Durability
 from pfs.vfs.inodes import Inodes
-from pfs.vfs.live_files import path_of
 from pfs.vfs.root import MountRoot
 from pfs.vfs.special import ShownFile, Special, SpecialTree
 from pfs.vfs.virtual_xattrs import PREFIX, VirtualXattrs
+
+if TYPE_CHECKING:  # a daemon that records nothing does without
+    from pfs.lineage.live import Actor, Grip
+    from pfs.vfs.capture import Capture
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2

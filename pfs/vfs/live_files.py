@@ -12,7 +12,7 @@ from pfs.lineage.live import Held, Place, Seen
 from pfs.overlay import files
 from pfs.overlay.branches import Branches
 from pfs.overlay.content import Committed, Content, layers, resolve
-from pfs.overlay.node import Node
+from pfs.overlay.node import Node, path_of
 from pfs.overlay.tree import Tree
 from pfs.overlay.worktree import WorkingTree
 
@@ -135,13 +135,3 @@ class LiveFiles:
             attributes.mtime_ns,
             origin,
         )
-
-
-def path_of(node: Node, *names: bytes) -> bytes:
-    """The path of a node, or of a name below it, in its repo: by the name it was last reached through."""
-    tree, parts = node.tree, list(reversed(names))
-    at: Node | None = node
-    while at is not None and at is not tree.root:
-        parts.append(at.name)
-        at = tree.nodes.get(at.parent)
-    return b"/".join(reversed(parts))
