@@ -122,6 +122,7 @@ class _Walk:
         """Take down how much was looked at."""
         if self._lineage.segments:
             self.report.checked["lineage_segments"] = self._lineage.segments
+        self._say("lineage", "store", self._lineage.check_circles())
 
     def check_commit(self, repo: Repo, commit_id: bytes) -> None:
         where = f"{repo.name}@{commit_id.hex()[:16]}"

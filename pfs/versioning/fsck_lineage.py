@@ -1,10 +1,8 @@
 """fsck of stored lineage: every segment that commits name is there and whole, and what it builds on, too.
 
-That a segment is whole is its hash's matter; that its facts hang together is checked as it is decoded
-(inputs come before what was made from them, so nothing can go round in a circle within it).  Here: what a
-fact names in another segment is there, is the version that it says, and has the content that it says.
-Segments name those below them by hash, so there is no circle among them.  Entries of trees lead to rows
-with their own content.
+That a segment is whole is its hash's matter; that its facts hang together is checked as it is decoded.  What
+has to hold beyond that is in pfs.lineage.check; here is where groups come from.  Segments name those below
+them by hash, so all that a store's commits came from is found by following names.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pfs.errors import CorruptObject
-from pfs.lineage.facts import Version
+from pfs.lineage.check import check_circles, check_entries, check_references
 from pfs.lineage.group import Group
 from pfs.lineage.segment import decode
 from pfs.objects.entry import Entry
@@ -30,63 +28,47 @@ class LineageCheck:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._groups: OrderedDict[bytes, Group] = OrderedDict()
-        self._rows: dict[bytes, int] = {}  # of segments that are good
+        self._good: set[bytes] = set()
         self._bad: set[bytes] = set()
 
     @property
     def segments(self) -> int:
         """How many were looked at."""
-        return len(self._rows) + len(self._bad)
+        return len(self._good) + len(self._bad)
 
     def check_segment(self, segment: bytes) -> Iterator[str]:
         """A segment and all below it."""
         waiting = [segment]
         while waiting:
             at = waiting.pop()
-            if at in self._rows or at in self._bad:
+            if at in self._good or at in self._bad:
                 continue
             group, why = self._decoded(at)
             if group is None:
                 self._bad.add(at)
                 yield f"lineage segment {at.hex()[:16]}: {why}"
                 continue
-            self._rows[at] = len(group.versions)
-            for version, origin in group.used:
-                if origin is not None:
-                    waiting.append(origin.segment)
-                    yield from self._compare(at, version, origin.segment, origin.row)
+            self._good.add(at)
+            waiting.extend(origin.segment for _, origin in group.used if origin is not None)
             waiting.extend(piece.before for piece in group.slices if piece.before)
-
-    def _compare(self, at: bytes, version: Version, segment: bytes, row: int) -> Iterator[str]:
-        below, _ = self._decoded(segment)
-        if below is None:
-            return  # said when its turn comes
-        where = f"lineage segment {at.hex()[:16]}"
-        if row >= len(below.versions):
-            yield f"{where}: it names row {row} of {segment.hex()[:16]}, which has {len(below.versions)}"
-            return
-        found = below.versions[row]
-        if found.id != version.id or (
-            found.is_known and version.is_known and found.content != version.content
-        ):
-            yield f"{where}: row {row} of {segment.hex()[:16]} is another version than it says"
+            for found in check_references(at, group, self._find):
+                if found.kind != "missing_segment":  # said when its turn comes
+                    yield f"lineage segment {at.hex()[:16]}: {found.message}"
 
     def check_entry(self, entry: Entry) -> Iterator[str]:
-        """The origin of an entry is a row with the entry's content."""
-        if entry.origin is None:
-            return
-        segment, row = entry.origin
-        if segment in self._bad:
-            return
-        group, why = self._decoded(segment)
-        if group is None:
-            self._bad.add(segment)
-            yield f"its origin, lineage segment {segment.hex()[:16]}: {why}"
-        elif row >= len(group.versions):
-            rows = len(group.versions)
-            yield f"its origin is row {row} of lineage segment {segment.hex()[:16]}, which has {rows}"
-        elif (group.versions[row].content, group.versions[row].size) != (entry.content, entry.size):
-            yield f"its origin, row {row} of lineage segment {segment.hex()[:16]}, has another content"
+        """The origin of an entry is a row with the entry's bytes."""
+        if entry.origin is not None and entry.origin[0] not in self._bad:
+            for found in check_entries([("", entry)], self._find):
+                yield found.message.removeprefix(": ")
+
+    def check_circles(self) -> Iterator[str]:
+        """No version comes from itself, over all segments that were looked at and are good."""
+        groups = ((at, group) for at in list(self._good) if (group := self._find(at)) is not None)
+        for found in check_circles(groups, self._find):
+            yield f"lineage segment {found.segment.hex()[:16]}: {found.message}"
+
+    def _find(self, segment: bytes) -> Group | None:
+        return self._decoded(segment)[0]
 
     def _decoded(self, segment: bytes) -> tuple[Group | None, str]:
         known = self._groups.get(segment)
