@@ -20,11 +20,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--mount", type=Path, required=True)
     parser.add_argument("--read-only", action="store_true")
     parser.add_argument("--allow-other", action="store_true")
-    parser.add_argument("--capture", action="store_true")
+    parser.add_argument("--no-capture", action="store_true")
     parser.add_argument("--ready-fd", type=int, default=-1)
     given = parser.parse_args(argv)
     options = Options(
-        given.store, given.mount, given.read_only, given.allow_other, given.capture, given.ready_fd
+        given.store, given.mount, given.read_only, given.allow_other, not given.no_capture, given.ready_fd
     )
     configure()
     try:

@@ -84,7 +84,7 @@ class Control:
         self.admit(peer, op)
         lineage = self._daemon.lineage
         if lineage is None:
-            raise UsageError(f"{op}: this daemon records no lineage", hint="mount with --capture")
+            raise UsageError(f"{op}: this daemon records no lineage", hint="mount without --no-capture")
         from pfs.versioning.lineage_names import StoredNames  # as with Daemon._build_lineage
         from pfs.versioning.questions import QUESTIONS, Asked
 

@@ -57,7 +57,7 @@ class Options:
     mount_point: Path
     read_only: bool = False
     allow_other: bool = False
-    capture: bool = False  # whether lineage is recorded
+    capture: bool = True  # whether lineage is recorded
     ready_fd: int = -1
 
 

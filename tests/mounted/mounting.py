@@ -46,7 +46,6 @@ class Mount:
         self.path = base / "mount"
         self.log_path = base / "daemon.log"
         self.life_seconds = life_seconds
-        self.options: tuple[str, ...] = ()  # of the daemon, at every start
         self.expected: tuple[str, ...] = ()  # defects that a test provokes
         self._process: subprocess.Popen[bytes] | None = None
         self._checked = 0
@@ -62,7 +61,7 @@ class Mount:
         where = ["--store", str(self.store), "--mount", str(self.path), "--ready-fd", str(said)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *where, *self.options, *options],
+                [*command, *where, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

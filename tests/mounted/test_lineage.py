@@ -6,38 +6,26 @@ Each scenario runs twice and is judged before and after a commit; the table of a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
 
 import pytest
 
 from tests.mounted.lineage_scenarios.checker import Row
-from tests.mounted.lineage_scenarios.stage import ROWS, judge, perform
+from tests.mounted.lineage_scenarios.stage import ROWS, judge, perform, perform_and_kill
 from tests.mounted.lineage_scenarios.table import SCENARIOS
 from tests.mounted.mounting import Mount
 
 RUNS = 2
-# The others run under load in `scripts/accept lineage`, until capture is on by default.
-SCENARIOS_HERE = (
-    "sed_in_place",
-    "sort_onto_itself",
-    "tee",
-    "write_into_the_middle",
-    "filter_that_drops_nothing",
-    "python_program",
-    "one_after_the_other",
-    "ping_pong",
-    "two_holders",
-    "move",
-)
-
-
-@pytest.fixture
-def mount(make_mount: Callable[[], Mount]) -> Mount:
-    """A new store, mounted with capture."""
-    made = make_mount()
-    made.options = ("--capture",)
-    made.start()
-    return made
+SLOW = {
+    "make",
+    "many_short_lived",
+    "sqlite_many_times",
+    "rsync",
+    "tar",
+    "copy_a_tree",
+    "git_clone_and_checkout",
+}
+KILLED = ["pipes", "python_program", "sqlite_rollback", "make"]
 
 
 @pytest.fixture
@@ -46,7 +34,9 @@ def show(request: pytest.FixtureRequest) -> list[Row]:
     return request.config.stash.setdefault(ROWS, [])
 
 
-@pytest.mark.parametrize("name", SCENARIOS_HERE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SCENARIOS]
+)
 def test_scenario(mount: Mount, show: list[Row], name: str) -> None:
     if SCENARIOS[name].needs_root and os.geteuid() != 0:
         pytest.skip("needs root, for a namespace")
@@ -63,3 +53,15 @@ def test_scenario(mount: Mount, show: list[Row], name: str) -> None:
     after = judge(mount, name, at, ", mounted again")
     assert after[1:] == committed[1:], "a mount changes what is answered"
     assert not findings, "\n".join(findings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KILLED)
+def test_a_killed_daemon_leaves_no_wrong_edge(mount: Mount, show: list[Row], name: str) -> None:
+    began = time.monotonic()
+    perform(mount, name, 0)
+    seconds = time.monotonic() - began
+    for number, part in enumerate((0.4, 0.7), 1):
+        row = perform_and_kill(mount, name, number, seconds * part)
+        show.append(row)
+        assert row.holds, "\n".join(row.findings)

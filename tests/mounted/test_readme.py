@@ -33,6 +33,7 @@ def normal(text: str, home: str) -> str:
     text = text.replace(home, "/home/you")
     text = re.sub(r"\b[0-9a-f]{16}\b", "ID", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "TIME", text)
+    text = re.sub(r"\S+@\S+  pid \d+", "WHO", re.sub(r" {3,}(?=\S+@\S+  pid)", "  ", text))
     return re.sub(r"\S+@\S+(?=  (?:third|raw|\(initial))", "WHO", text)
 
 

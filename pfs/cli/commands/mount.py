@@ -26,7 +26,7 @@ ENDING_SECONDS_MAX = 120.0
 @click.option("--foreground", is_flag=True, help="Stay in the foreground; log to stderr.")
 @click.option("--read-only", is_flag=True, help="Refuse every change.")
 @click.option("--allow-other", is_flag=True, help="Let other users in, by the modes of the files.")
-@click.option("--capture", is_flag=True, help="Record lineage: who made each version, out of what.")
+@click.option("--no-capture", is_flag=True, help="Record no lineage; nothing can mend that later.")
 @click.option("--at-login", is_flag=True, help="Mount now and at each login, by a systemd user unit.")
 @takes_json
 @click.pass_obj
@@ -35,14 +35,14 @@ def command(
     mount_point: Path,
     foreground: bool,
     read_only: bool,
-    capture: bool,
+    no_capture: bool,
     allow_other: bool,
     at_login: bool,
 ) -> None:
     """Mount the store at the empty directory DIR. The first use makes the store."""
     where = _resolve(mount_point)
     store = invocation.store
-    given = (("--read-only", read_only), ("--allow-other", allow_other), ("--capture", capture))
+    given = (("--read-only", read_only), ("--allow-other", allow_other), ("--no-capture", no_capture))
     options = [name for name, on in given if on]
     if at_login:
         from pfs.cli.login_unit import enable

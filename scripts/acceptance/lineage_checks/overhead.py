@@ -117,7 +117,7 @@ def overhead(job: Run) -> None:
         for number in range(WARM_ROUNDS + job.pick(ROUNDS, 1)):
             for captures in (True, False) if number % 2 else (False, True):
                 mount.stop()
-                mount.start(*(["--capture"] if captures else []))
+                mount.start(*([] if captures else ["--no-capture"]))
                 tree = mount.repo(f"round{number}-{'on' if captures else 'off'}")
                 for name, (prepare, load) in loads(tree, origin, sizes).items():
                     prepare()
