@@ -59,9 +59,9 @@ def test_scenario(mount: Mount, show: list[Row], name: str) -> None:
 @pytest.mark.parametrize("name", KILLED)
 def test_a_killed_daemon_leaves_no_wrong_edge(mount: Mount, show: list[Row], name: str) -> None:
     began = time.monotonic()
-    perform(mount, name, 0)
+    whole = perform(mount, name, 0)
     seconds = time.monotonic() - began
     for number, part in enumerate((0.4, 0.7), 1):
-        row = perform_and_kill(mount, name, number, seconds * part)
+        row = perform_and_kill(mount, name, number, seconds * part, whole)
         show.append(row)
         assert row.holds, "\n".join(row.findings)

@@ -69,7 +69,11 @@ def _judge_files(job: Run, store: Path, tree: Path) -> None:
     strange = []
     for path in files[:FILES_ASKED]:
         answer = ask(f"{tree.name}:{path.relative_to(tree)}")
-        makers = {edge["process"] for edge in answer["edges"] if edge.get("version") == answer["root"]}
+        makers = {
+            edge["process"]
+            for edge in answer["edges"]
+            if edge["kind"] == "generated" and edge["version"] == answer["root"]
+        }
         programs = {process["exe"] for process in answer["processes"] if process["id"] in makers}
         strange += [f"{path.name}: {programs}"] if any("postgres" not in name for name in programs) else []
     job.equal(f"files of {min(len(files), FILES_ASKED)} that somebody else wrote", strange, [])

@@ -62,10 +62,11 @@ def run_scenario(name: str, job: Run) -> None:
         report(job, rows)
         job.equal("runs in which a commit changed an answer", changed, 0)
         job.note("longest run", f"{max(seconds):.1f} s")
-        killed = [
-            perform_and_kill(mount, name, RUNS + number, min(seconds) * (number + 1) / (KILLS + 1))
-            for number in range(job.pick(KILLS, 1))
-        ]
+        with busy_processors():
+            killed = [
+                perform_and_kill(mount, name, RUNS + number, min(seconds) * (number + 1) / (KILLS + 1), at)
+                for number in range(job.pick(KILLS, 1))
+            ]
         wrong = [finding for row in killed for finding in row.findings]
         job.demand(f"wrong edges after {len(killed)} kills of the daemon", len(wrong), "= 0", not wrong)
         for finding in wrong[:10]:
