@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 SCRIPT = Path(__file__).resolve()
-TOPICS = ("scenarios", "overhead", "postgres")
+TOPICS = ("scenarios", "overhead", "postgres", "figures")
 
 
 def main(arguments: list[str]) -> int:
