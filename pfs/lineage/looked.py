@@ -20,7 +20,7 @@ def look_through(tables: Tables, grip: Grip, actor: Actor, flags: int) -> None:
         beside.looked(actor, grip)
 
 
-def look(tables: Tables, actor: Actor, file: File, flags: int) -> int:
+def look(tables: Tables, actor: Actor, file: File, flags: int, level: int = Level.OBSERVED) -> int:
     """An activity may read a file now: the position of the input that this is, -1 where it is none.
 
     Raises OSError (of freeze).
@@ -43,7 +43,7 @@ def look(tables: Tables, actor: Actor, file: File, flags: int) -> int:
         source = newest(tables, file)
     if source is None:
         return -1
-    return tables.use(actor, source, Level.OBSERVED, flags)
+    return tables.use(actor, source, level, flags)
 
 
 def newest(tables: Tables, file: File) -> LiveVersion | External:

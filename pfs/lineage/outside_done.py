@@ -43,6 +43,8 @@ class Done:
         "in_exec",
         "is_asked",
         "is_fork",
+        "last",
+        "left",
         "open",
         "process",
         "program",
@@ -61,7 +63,9 @@ class Done:
         self.facts: dict[Fact, bool] = {}  # in order, once each; whether it outlives an exec
         self.former: dict[Fact, None] = {}  # read before the last exec, and maybe still open
         self.recorded: dict[Fact, None] = {}  # read by this image, and handed over
-        self.open: dict[FileKey, None] = {}  # read when they were opened, not closed since
+        self.open: dict[FileKey, Fact] = {}  # read when they were opened, not closed since
+        self.last: Fact | None = None  # read last: it may be open, too
+        self.left: list[Fact] = []  # what the image before may have left open
 
     def __len__(self) -> int:
         return len(self.facts)
@@ -83,9 +87,9 @@ class Done:
         if not self.is_fork and len(self.recorded) < OPEN_MAX:
             self.recorded[fact] = None
 
-    def note_open(self, key: FileKey) -> None:
+    def note_open(self, fact: Fact) -> None:
         """A file was read when it was opened; its closing says nothing new."""
-        self.open[key] = None
+        self.open[fact.key] = fact
         if len(self.open) > OPEN_MAX:
             del self.open[next(iter(self.open))]
 
@@ -93,6 +97,8 @@ class Done:
         """What does not outlive an exec is not the next image's."""
         self.in_exec = True
         self.is_fork = False
+        self.left = self.may_have_open()
+        self.last = None
         self.former |= self.recorded
         self.recorded = {}
         self._leave()
@@ -113,6 +119,13 @@ class Done:
         facts = [*self.former, *self.facts]
         self._leave()
         return facts
+
+    def may_have_open(self) -> list[Fact]:
+        """What it has read and not closed, for all that is known."""
+        found = dict.fromkeys(self.open.values())
+        if self.last is not None:
+            found[self.last] = None
+        return list(found)
 
     def reads(self) -> list[Fact]:
         """What it has read."""

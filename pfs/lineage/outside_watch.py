@@ -27,6 +27,7 @@ from pfs.lineage.outside_rules import is_hidden
 from pfs.lineage.outside_told import EXECUTED, OPENED, READ, WROTE, Event, Exits, Facts, Source, Written
 from pfs.lineage.outside_who import OutsideWho, is_fork
 from pfs.lineage.processes import Processes
+from pfs.lineage.raw_description import RawDescription
 from pfs.lineage.tasks import Process
 
 EVENTS_MAX: Final = 1 << 16  # taken at once: the loop waits 10 us for each
@@ -106,23 +107,38 @@ class OutsideWatch:
                 for fact in facts:
                     self._hand(actor, done, fact)
         elif raw is not None:
-            for path, size, mtime_ns, is_open in raw.named:
-                self._facts.outside_read(actor, path, size, mtime_ns, level=Level.ARGUMENT)
-                if is_open:
-                    self._facts.outside_read(actor, path, size, mtime_ns)
+            self._was_given(image, raw, actor)
         self.writes_outside(image)
         mine = self._who.found(image)
         if mine is not None:
-            open_paths = None if raw is None else {target for _, target, _ in raw.fds}
-            for fact in mine.give(open_paths):
-                known = self._written.get(fact.key)
-                if not fact.is_write or known is None or known.pid == image.pid:  # else written over since
-                    self._hand(actor, mine, fact)
+            self._has_done(mine, raw, actor)
         process = self._processes.tasks.group(image.pid)
         if process is not None and process.parent is not None:
             self._parents[process.parent.pid] = process.parent
             if len(self._parents) > PARENTS_MAX:
                 self._parents.popitem(last=False)
+
+    def _was_given(self, image: Image, raw: RawDescription, actor: Actor) -> None:
+        """What its command line names, and its standard input."""
+        for path, size, mtime_ns, is_open in raw.named:
+            self._facts.outside_read(actor, path, size, mtime_ns, level=Level.ARGUMENT)
+            if is_open:
+                self._facts.outside_read(actor, path, size, mtime_ns)
+        if raw.has_closed_input:
+            for path, size, mtime_ns, *_ in self._who.left_open(image):
+                if not self._leave_out(path) and not is_hidden(path):
+                    self._facts.outside_read(actor, path, size, mtime_ns, level=Level.INFERRED)
+
+    def _has_done(self, done: Done, raw: RawDescription | None, actor: Actor) -> None:
+        """What it did before it acted."""
+        if raw is None and done.program:
+            self._facts.describe(actor, replace(actor.activity, exe=done.program))
+        open_paths = None if raw is None else {target for _, target, _ in raw.fds}
+        for fact in done.give(open_paths):
+            known = self._written.get(fact.key)
+            # else written over since
+            if not fact.is_write or known is None or actor.activity.key.pid == known.pid:
+                self._hand(actor, done, fact)
 
     def writes_outside(self, image: Image) -> bool:
         """Whether an image that is described was given a file beyond the mount to write to.
@@ -201,11 +217,12 @@ class OutsideWatch:
                 self._look_at_stage(pid, done)
             if not size or self._changes_now(key, size, mtime_ns):
                 return
-            done.note_open(key)
+            done.note_open(self._fact(path, size, mtime_ns, key))
         elif not bits & READ:
             return
         fact = self._fact(path, size, mtime_ns, key)
         if fact.size and (fact.is_recorded or not is_hidden(path)):
+            done.last = fact
             self._read(done, actor, fact)
 
     def _changes_now(self, key: FileKey, size: int, mtime_ns: int) -> bool:
@@ -318,11 +335,9 @@ class OutsideWatch:
             return None
         self._fork_again(image)
         actor = self.promote(image)
-        if actor is not None and image.description is None:
-            if done.program:
-                self._facts.describe(actor, replace(actor.activity, exe=done.program))
-            if image.execs and done.process is not None and done.process.parent is not None:
-                self._who.of(done.process.parent.pid).blind.append(image)
+        parent = None if done.process is None else done.process.parent
+        if actor is not None and image.description is None and image.execs and parent is not None:
+            self._who.of(parent.pid).blind.append(image)
         return actor
 
     def _has_memory(self, image: Image) -> bool:

@@ -115,6 +115,16 @@ class OutsideWho:
             at, process = parent.image, parent
         return found[::-1]
 
+    def left_open(self, image: Image) -> list[Fact]:
+        """What the image before it, or else its parent, may have had open when it began."""
+        process = self._processes.tasks.group(image.pid)
+        mine = self.found(image)
+        left = [] if mine is None else mine.left
+        if left or process is None or process.parent is None:
+            return left
+        above = self._done.get(process.parent.pid)
+        return above.may_have_open() if above is not None and above.process is process.parent else []
+
     def keep(self, done: Done, fact: Fact) -> None:
         """Keep a fact of somebody who does not act."""
         if done.add(fact):

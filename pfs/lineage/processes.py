@@ -212,6 +212,22 @@ class Processes:
         pids = [other.pid for other in found if other is not process and not other.image.is_adopted]
         return pids[:RELATIVES_MAX]
 
+    def elder(self, image: Image) -> Image | None:
+        """What the process was that the same parent made just before, where nothing is known of that.
+
+        It was alive when the other one was made, as the stage before in a pipeline is.  Its end may not have
+        been told yet; one that nobody waits for shows no program any more.
+        """
+        process = self.tasks.group(image.pid)
+        if process is None or process.image is not image or not process.elder:
+            return None
+        other = self.tasks.group(process.elder)
+        if other is None or other.image.is_own:
+            return None
+        found = other.image.description
+        was_alive = other.forked_ns < process.forked_ns < (other.ended_ns or _NEVER)
+        return other.image if was_alive and (found is None or not found.exe) else None
+
     def ancestors(self, image: Image) -> list[int]:
         """Live, undescribed processes that it descends from, the nearest first: read them, then ask again."""
         process = self.tasks.group(image.pid)

@@ -29,3 +29,8 @@ class RawDescription(msgspec.Struct, frozen=True, kw_only=True):
     failed: tuple[str, ...] = ()  # names of the parts that could not be read
     # (path, size, mtime_ns, open as standard input) of files beyond the mount that it was given
     named: tuple[tuple[bytes, int, int, bool], ...] = ()
+
+    @property
+    def has_closed_input(self) -> bool:
+        """Whether its standard input is closed: maybe read to its end, as `head` and `cut` leave it."""
+        return "fds" not in self.failed and all(number != 0 for number, _, _ in self.fds)

@@ -13,7 +13,7 @@ from pfs.lineage import beside, flows, programs, renamed, written
 from pfs.lineage.acting import Acting
 from pfs.lineage.facts import Change, ChangeKind, Flag, Level, Relation
 from pfs.lineage.live import Actor, Grip, Place, Seen
-from pfs.lineage.looked import look_through, newest
+from pfs.lineage.looked import look, look_through, newest
 
 
 class Recorder(Acting):
@@ -89,6 +89,11 @@ class Recorder(Acting):
         if grip.reads:
             look_through(tables, grip, actor, Flag.INHERITED)
         tables.flush()
+
+    def guess(self, grip: Grip, actor: Actor) -> None:
+        """The handle may have been open in a new image and be closed by now.  Raises OSError (of freeze)."""
+        look(self._tables, actor, grip.file, Flag.INHERITED, Level.INFERRED)
+        self._tables.flush()
 
     def read(self, grip: Grip, actor: Actor) -> None:
         """Before a READ is answered.  Raises OSError (of freeze)."""

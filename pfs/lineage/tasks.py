@@ -22,6 +22,7 @@ class Process:
 
     __slots__ = (
         "children",
+        "elder",
         "ended_ns",
         "forked_ns",
         "image",
@@ -33,6 +34,7 @@ class Process:
         "sure_ns",
         "threads",
         "unheard",
+        "youngest",
     )
 
     def __init__(self, pid: int, image: Image, parent: Process | None = None, forked_ns: int = 0) -> None:
@@ -40,6 +42,8 @@ class Process:
         self.image = image
         self.parent = parent  # while this is alive
         self.children: dict[int, Process] = {}  # alive
+        self.youngest = 0  # the child made last, alive or not: its id
+        self.elder = 0  # the one that its parent made just before it: its id
         self.threads: set[int] = set()  # alive and heard of, but the first
         self.unheard = 0  # other threads alive
         self.leads = True  # the first thread is alive
@@ -116,7 +120,8 @@ class Tasks:
         above = parent.image
         above.shorten()
         image = Image(pid, parent=above, forked=True, since_ns=time_ns, started_ns=time_ns + self.to_wall_ns)
-        self._by_id[pid] = Process(pid, image, parent, time_ns)
+        self._by_id[pid] = process = Process(pid, image, parent, time_ns)
+        process.elder, parent.youngest = parent.youngest, pid
         if self.on_fork is not None and above.is_known:
             self.on_fork(above, image)
 

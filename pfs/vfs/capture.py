@@ -16,7 +16,7 @@ from typing import TypeVar
 import structlog
 import trio
 
-from pfs.lineage.facts import Activity, ChangeKind, Ending, Flag
+from pfs.lineage.facts import Activity, ChangeKind, Ending, Flag, Level
 from pfs.lineage.image import Image
 from pfs.lineage.live import Actor, Grip
 from pfs.lineage.outside_watch import OutsideWatch
@@ -175,6 +175,9 @@ class Capture:
         for grip in self._across.pop(image, ()):
             if grip in self._paths:
                 self.recorder.inherit(grip, actor)
+        if raw is not None and not forked and parent is not None and raw.has_closed_input:
+            for grip in self._reading.get(parent, ()):
+                self.recorder.guess(grip, actor)
         self._connect(image, actor)
         if self.outside is not None:
             self.outside.began(image, actor)
@@ -197,9 +200,12 @@ class Capture:
         """Join an image to those at the other ends of its pipes."""
         sources, sinks = self._pipes.peers(image)
         for other in sources:
-            self.recorder.connect(self.actor_of(other), actor)
+            self.recorder.connect(self.actor_of(other), actor, level=self._level(other))
         for other in sinks:
-            self.recorder.connect(actor, self.actor_of(other))
+            self.recorder.connect(actor, self.actor_of(other), level=self._level(image))
+
+    def _level(self, source: Image) -> Level:
+        return Level.INFERRED if self._pipes.is_guess(source) else Level.OBSERVED
 
     async def describe_executed(self) -> None:
         """Read the command lines of stages that may never ask us anything, as long as they are there."""

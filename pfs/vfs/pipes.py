@@ -3,7 +3,8 @@
 Descriptions say which pipes a process holds.  The other ends belong to its relatives: those of the same
 parent, the parent itself.  They are looked for when a process with pipes is first described, while it waits
 for us: whoever reads from it can't have ended, though it may not have been started yet.  A stage that never
-asks us anything is found this way, too; its command line is read once more after its exec.
+asks us anything is found this way, too; its command line is read once more after its exec.  One that is over
+by then is guessed: whom the same parent had made just before.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Pipes:
         self._read = read
         self._ends: OrderedDict[int, dict[Image, int]] = OrderedDict()  # by inode: who holds it, by O_ACCMODE
         self._held: dict[Image, dict[int, int]] = {}
+        self._guessed: set[Image] = set()  # taken for the writers of pipes that nobody saw them hold
         self._vain: set[int] = set()  # pipes whose other end is out of sight: not waited for again
 
     def note(self, image: Image, raw: RawDescription) -> None:
@@ -65,6 +67,11 @@ class Pipes:
                 known.pop(inode, None)
                 if not known:
                     self._held.pop(other, None)
+                    self._guessed.discard(other)
+
+    def is_guess(self, image: Image) -> bool:
+        """Whether nobody has seen it hold the pipe that it is taken to write to."""
+        return image in self._guessed
 
     def peers(self, image: Image) -> tuple[list[Image], list[Image]]:
         """(those who may write to it, those who may read from it), by what it holds or held before exec."""
@@ -121,7 +128,7 @@ class Pipes:
             for pid in self._relatives(todo, looked):
                 raw = await self._read(pid)
                 other = self._processes.describe(pid, raw)
-                if other is None or raw is None:
+                if other is None or raw is None or not raw.exe:
                     looked.add(pid)
                     continue
                 self._forget(other)
@@ -130,11 +137,50 @@ class Pipes:
                 if all(other.pid != above.pid for above in parents):
                     looked.add(pid)
                     todo.append(other)
+            for one in todo:
+                found |= dict.fromkeys(self._guess(one, looked))
             await trio.sleep(LOOK_SECONDS * number)
             self._processes.drain()
         else:
             self._vain.update(inode for one in todo for inode in self._lacking(one))
         return list(found)
+
+    def _guess(self, image: Image, looked: Collection[int]) -> list[Image]:
+        """Who may have written to its standard input and is over: the stages before it in a pipeline.
+
+        looked: processes that could not be read any more.
+        """
+        inode = self._standard_input(image)
+        if inode not in self._lacking(image):
+            return []
+        found: list[Image] = []
+        elder = self._processes.elder(image)
+        while elder is not None and len(found) < RELATIVES_MAX:
+            if elder.ended is None and elder.pid not in looked:
+                break
+            if not elder.is_adopted and self._processes.adopt(elder.pid, None) is not elder:
+                break
+            self._guessed.add(elder)
+            self._join(inode, elder, image)
+            found.append(elder)
+            image, inode = elder, -elder.pid  # a pipe without a number: nobody saw it
+            elder = self._processes.elder(image)
+        return found
+
+    def _join(self, inode: int, source: Image, sink: Image) -> None:
+        for image, access in ((source, os.O_WRONLY), (sink, os.O_RDONLY)):
+            self._ends.setdefault(inode, {})[image] = access
+            self._held.setdefault(image, {})[inode] = access
+
+    def _standard_input(self, image: Image) -> int:
+        """The pipe that a process reads, or read before its exec; 0: none."""
+        at: Image | None = image
+        while at is not None and at.pid == image.pid:
+            for number, target, _ in () if at.description is None else at.description.fds:
+                if number == 0:
+                    return pipe_inode(target)
+            at = at.parent
+        return 0
 
     def _parents(self, images: Iterable[Image]) -> list[Image]:
         found: dict[Image, None] = {}
