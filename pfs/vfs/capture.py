@@ -69,7 +69,7 @@ class Capture:
         self._prefix = mount_point
         self._own_threads = own_threads
         self._shown_name = shown_name
-        self._pipes = Pipes(processes, self._read)
+        self._pipes = Pipes(processes, self._read, self.drain)
         self._stages: list[Image] = []  # what processes with pipes have gone on to run
         self._to_describe, self._executed = trio.open_memory_channel[int](EXECUTED_MAX)
         self._readers = trio.CapacityLimiter(DESCRIBE_THREADS)
@@ -108,6 +108,13 @@ class Capture:
             with suppress(trio.WouldBlock):
                 self._to_describe.send_nowait(image.pid)
 
+    def _follow(self, image: Image) -> None:
+        """Its pipes are known late: it may have gone on to another program before that."""
+        process = self.processes.tasks.group(image.pid)
+        now = None if process is None else process.image
+        if now is not None and now is not image and now.parent is image and self._pipes.holds(image):
+            self._stages.append(now)
+
     def find(self, tid: int) -> Actor | None:
         """The actor of a thread whose image is surely known; None where it has to be looked at first."""
         self.drain()
@@ -141,6 +148,7 @@ class Capture:
             self._pipes.note(image, raw)
             for other in await self._pipes.trace(image):
                 self._connect(other, self.actor_of(other))
+                self._follow(other)
         return image
 
     async def _read(self, pid: int) -> RawDescription | None:
@@ -226,6 +234,7 @@ class Capture:
         if known is None and image.forked_from is not None:
             return False  # about to exec: what it holds is its parent's
         self._pipes.note(image, raw)
+        self._follow(image)
         if known is not None and raw.exe and image.reason in (NEVER_ASKED, NOT_LOOKED_AT):  # no zombie
             image.reason = ""
             activity, known.pins = self._describe(image, _actor_above(image))

@@ -31,9 +31,11 @@ Read = Callable[[int], Awaitable[RawDescription | None]]
 class Pipes:
     """The ends of pipes that are known.  Owned by the event loop."""
 
-    def __init__(self, processes: Processes, read: Read) -> None:
+    def __init__(self, processes: Processes, read: Read, drain: Callable[[], None]) -> None:
+        """drain: take what is known by now of processes and of what they did."""
         self._processes = processes
         self._read = read
+        self._drain = drain
         self._ends: OrderedDict[int, dict[Image, int]] = OrderedDict()  # by inode: who holds it, by O_ACCMODE
         self._held: dict[Image, dict[int, int]] = {}
         self._guessed: set[Image] = set()  # taken for the writers of pipes that nobody saw them hold
@@ -55,10 +57,8 @@ class Pipes:
             both = len(access) > 1 or os.O_RDWR in access
             if both and not forked:
                 continue
-            ends = self._ends.setdefault(inode, {})
-            ends[image] = os.O_RDWR if both else next(iter(access))
+            self._hold(image, inode, os.O_RDWR if both else next(iter(access)))
             self._ends.move_to_end(inode)
-            self._held.setdefault(image, {})[inode] = ends[image]
         while len(self._ends) > PIPES_MAX:
             inode, ends = self._ends.popitem(last=False)
             self._vain.discard(inode)
@@ -78,7 +78,8 @@ class Pipes:
         sources: dict[Image, None] = {}
         sinks: dict[Image, None] = {}
         for inode, access in self._of(image).items():
-            for other, theirs in self._ends.get(inode, {}).items():
+            self._hold(image, inode, access)
+            for other, theirs in self._ends[inode].items():
                 if other.pid == image.pid:
                     continue
                 if access != os.O_WRONLY and theirs != os.O_RDONLY:
@@ -119,6 +120,7 @@ class Pipes:
         found: dict[Image, None] = {}
         todo = [image]
         looked: set[int] = {image.pid}
+        gone: set[int] = set()
         for number in range(1, LOOKS_MAX + 1):
             parents = self._parents(todo)
             forking = parents if number <= FORKING_LOOKS else ()
@@ -128,6 +130,8 @@ class Pipes:
             for pid in self._relatives(todo, looked):
                 raw = await self._read(pid)
                 other = self._processes.describe(pid, raw)
+                if raw is None or not raw.exe:
+                    gone.add(pid)
                 if other is None or raw is None or not raw.exe:
                     looked.add(pid)
                     continue
@@ -137,18 +141,19 @@ class Pipes:
                 if all(other.pid != above.pid for above in parents):
                     looked.add(pid)
                     todo.append(other)
+            self._drain()
             for one in todo:
-                found |= dict.fromkeys(self._guess(one, looked))
+                found |= dict.fromkeys(self._guess(one, gone))
             await trio.sleep(LOOK_SECONDS * number)
-            self._processes.drain()
+            self._drain()
         else:
             self._vain.update(inode for one in todo for inode in self._lacking(one))
         return list(found)
 
-    def _guess(self, image: Image, looked: Collection[int]) -> list[Image]:
+    def _guess(self, image: Image, gone: Collection[int]) -> list[Image]:
         """Who may have written to its standard input and is over: the stages before it in a pipeline.
 
-        looked: processes that could not be read any more.
+        gone: processes that could not be read any more.
         """
         inode = self._standard_input(image)
         if inode not in self._lacking(image):
@@ -156,7 +161,7 @@ class Pipes:
         found: list[Image] = []
         elder = self._processes.elder(image)
         while elder is not None and len(found) < RELATIVES_MAX:
-            if elder.ended is None and elder.pid not in looked:
+            if elder.ended is None and elder.pid not in gone:
                 break
             if not elder.is_adopted and self._processes.adopt(elder.pid, None) is not elder:
                 break
@@ -168,9 +173,12 @@ class Pipes:
         return found
 
     def _join(self, inode: int, source: Image, sink: Image) -> None:
-        for image, access in ((source, os.O_WRONLY), (sink, os.O_RDONLY)):
-            self._ends.setdefault(inode, {})[image] = access
-            self._held.setdefault(image, {})[inode] = access
+        self._hold(source, inode, os.O_WRONLY)
+        self._hold(sink, inode, os.O_RDONLY)
+
+    def _hold(self, image: Image, inode: int, access: int) -> None:
+        self._ends.setdefault(inode, {})[image] = access
+        self._held.setdefault(image, {})[inode] = access
 
     def _standard_input(self, image: Image) -> int:
         """The pipe that a process reads, or read before its exec; 0: none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 
 from tests.mounted.lineage_scenarios.scenario import (
     PYTHON,
@@ -228,6 +229,32 @@ class OutsideInput(Scenario):
     def expect(self, at: At) -> list[Made]:
         prices = str(at.outside / "prices.txt")
         return [made("out.txt", {"in.txt"}, ["paste", "-d,", "in.txt", prices], outside=[prices])]
+
+
+@scenario
+class OutsidePipe(Scenario):
+    """Out of a file in no mount by short pipelines, whose first programs may be over before anybody looks."""
+
+    needs_root = True  # for the kernel to tell of files beyond the mount
+
+    def prepare(self, at: At) -> None:
+        (at.outside / "raw.txt").write_text(lines(15, 200))
+
+    def act(self, at: At) -> None:
+        sh(at, f"cat {at.outside}/raw.txt | sort -r > sorted.txt")
+        sh(at, f"cat {at.outside}/raw.txt | tr 0-9 a-j | cut -d, -f1 > cut.txt")
+        sh(at, f"head -n2 < {at.outside}/raw.txt > head.txt")
+        with (at.outside / "raw.txt").open("rb") as source, (at.here / "tail.txt").open("wb") as target:
+            subprocess.run(["cut", "-c1"], stdin=source, stdout=target, check=True)
+
+    def expect(self, at: At) -> list[Made]:
+        raw = [str(at.outside / "raw.txt")]
+        return [
+            made("sorted.txt", {}, ["sort", "-r"], outside=raw, gap=True),
+            made("cut.txt", {}, ["cut", "-d,", "-f1"], outside=raw, gap=True),
+            made("head.txt", {}, ["head", "-n2"], outside=raw),
+            made("tail.txt", {}, ["cut", "-c1"], outside=raw),
+        ]
 
 
 TEXTS = [f"text{number:02}.txt" for number in range(20)]
