@@ -1,6 +1,6 @@
 """Programs that live for weeks and open everything: what they write is not made of all that they ever read.
 
-Editors, file managers, notebook and language servers, interactive shells and prompts of interpreters.  Not
+Editors, coding agents, file managers, notebook and language servers, interactive shells and prompts of interpreters.  Not
 the kernels of notebooks, which run the user's code, and nothing that was given a script.  Indexers look at
 every file and make nothing of it: their reading is not recorded.  In doubt a program is an ordinary one:
 rather an input too many than one too few.
@@ -33,6 +33,8 @@ EDITORS: Final = (
     b"spyder thonny idle qtcreator eclipse netbeans soffice.bin libreoffice oosplash gimp inkscape blender "
     b"lazygit"
 )
+# Who works in conversation, and starts jobs as a person at a shell does.
+AGENTS: Final = b"claude codex aider opencode cursor-agent copilot openhands"
 FILE_MANAGERS: Final = (
     b"nautilus dolphin thunar pcmanfm pcmanfm-qt nemo caja ranger mc nnn lf yazi vifm krusader konqueror "
     b"doublecmd"
@@ -71,7 +73,10 @@ _BATCH: Final = frozenset(
     b"--batch -batch --script -script --headless --convert-to --cat --print-to-file --background".split()
 )
 _BATCH_OF: Final = {
+    b"aider": (b"-m", b"--message"),
     b"blender": (b"-b",),
+    b"claude": (b"-p", b"--print"),
+    b"codex": (b"exec",),
     b"gimp": (b"-b", b"-i", b"--no-interface"),
     b"inkscape": (b"-o", b"--export", b"--actions", b"--shell"),
 }
@@ -96,7 +101,7 @@ def manner(
     for name in names:
         if name in named:
             return named[name]
-    if names & _INTERPRETERS:
+    if names & _INTERPRETERS and not names & _AGENTS:  # they name their process
         return _interpreter(names, argv, named, terminal=terminal)
     if names & SHELLS:
         return INTERACTIVE if terminal and not _has_script(argv) else PROGRAM
@@ -195,6 +200,7 @@ def _given(argv: Sequence[bytes]) -> int:
 
 
 _INTERACTIVE: Final = frozenset(
-    b" ".join((EDITORS, FILE_MANAGERS, LANGUAGE_SERVERS, NOTEBOOK_SERVERS)).split()
+    b" ".join((EDITORS, AGENTS, FILE_MANAGERS, LANGUAGE_SERVERS, NOTEBOOK_SERVERS)).split()
 )
+_AGENTS: Final = frozenset(AGENTS.split())
 _INDEXERS: Final = frozenset(INDEXERS.split())
