@@ -140,6 +140,22 @@ static PyObject *outside_watch(PyObject *object, PyObject *argument)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(leave_out_doc, "leave_out(fd, /)\n--\n\n"
+                            "Tell nothing of the files in an open directory (O_PATH is enough), where the kernel can\n"
+                            "be told so: what `ignored` leaves out costs a look at each of them.");
+
+static PyObject *outside_leave_out(PyObject *object, PyObject *argument)
+{
+    const struct pfs_outside *outside = &((struct outside_object *)object)->outside;
+    int fd = PyObject_AsFileDescriptor(argument);
+    if (fd < 0)
+        return NULL;
+    if (outside->fd < 0)
+        return closed();
+    pfs_outside_leave_out(outside, fd);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(fileno_doc, "fileno()\n--\n\nA descriptor that is readable when there is something to drain.");
 
 static PyObject *outside_fileno(PyObject *object, PyObject *unused)
@@ -169,6 +185,7 @@ PyDoc_STRVAR(outside_doc,
 static PyMethodDef outside_methods[] = {
     {"drain", outside_drain, METH_O, drain_doc},
     {"watch", outside_watch, METH_O, watch_doc},
+    {"leave_out", outside_leave_out, METH_O, leave_out_doc},
     {"fileno", outside_fileno, METH_NOARGS, fileno_doc},
     {"close", outside_close, METH_NOARGS, close_doc},
     {NULL, NULL, 0, NULL},

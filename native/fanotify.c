@@ -23,6 +23,10 @@
 #define FAN_MARK_EVICTABLE 0x00000200
 #endif
 
+#ifndef FAN_MARK_IGNORE
+#define FAN_MARK_IGNORE 0x00000400
+#endif
+
 #define NS_PER_SECOND INT64_C(1000000000)
 
 static const uint64_t HEARD = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE | FAN_CLOSE_NOWRITE;
@@ -128,6 +132,13 @@ void pfs_outside_close(struct pfs_outside *outside)
 int pfs_outside_watch(const struct pfs_outside *outside, int directory)
 {
     return fanotify_mark(outside->fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, HEARD, directory, ".") < 0 ? errno : 0;
+}
+
+void pfs_outside_leave_out(const struct pfs_outside *outside, int directory)
+{
+    /* Since Linux 6.0; before that each file is left out when it is first told of. */
+    fanotify_mark(outside->fd, FAN_MARK_ADD | FAN_MARK_INODE | FAN_MARK_IGNORE | FAN_MARK_IGNORED_SURV_MODIFY,
+                  NOT_HEARD | FAN_EVENT_ON_CHILD, directory, ".");
 }
 
 bool pfs_outside_waits(const struct pfs_outside *outside)

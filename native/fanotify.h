@@ -62,6 +62,9 @@ void pfs_outside_close(struct pfs_outside *outside);
  * fanotify_mark(2). */
 int pfs_outside_watch(const struct pfs_outside *outside, int directory);
 
+/* Tells nothing of the files in a directory, where the kernel knows how to. */
+void pfs_outside_leave_out(const struct pfs_outside *outside, int directory);
+
 /* Whether something is queued.  Does not block. */
 bool pfs_outside_waits(const struct pfs_outside *outside);
 

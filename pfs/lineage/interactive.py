@@ -1,9 +1,9 @@
 """Programs that live for weeks and open everything: what they write is not made of all that they ever read.
 
-Editors, coding agents, file managers, notebook and language servers, interactive shells and prompts of interpreters.  Not
-the kernels of notebooks, which run the user's code, and nothing that was given a script.  Indexers look at
-every file and make nothing of it: their reading is not recorded.  In doubt a program is an ordinary one:
-rather an input too many than one too few.
+Editors, coding agents, file managers, notebook and language servers, interactive shells and prompts of
+interpreters.  Not the kernels of notebooks, which run the user's code, and nothing that was given a script.
+Indexers look at every file and make nothing of it: their reading is not recorded.  In doubt a program is an
+ordinary one: rather an input too many than one too few.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ class Done:
     """One process.  `image` is the one that its facts are of; None where that is not known."""
 
     __slots__ = (
+        "_has_recorded",
         "blind",
         "facts",
         "former",
@@ -60,6 +61,7 @@ class Done:
         self.handed = 0  # facts, while it acts
         self.program = b""  # executed last
         self.blind: list[Image] = []  # recorded children of which nothing is known, since it closed a file
+        self._has_recorded = False  # among `facts`
         self.facts: dict[Fact, bool] = {}  # in order, once each; whether it outlives an exec
         self.former: dict[Fact, None] = {}  # read before the last exec, and maybe still open
         self.recorded: dict[Fact, None] = {}  # read by this image, and handed over
@@ -73,13 +75,14 @@ class Done:
     @property
     def is_tainted(self) -> bool:
         """Whether it may have read what somebody recorded has written."""
-        return bool(self.former) or any(fact.is_recorded for fact in self.facts)
+        return self._has_recorded or bool(self.former)
 
     def add(self, fact: Fact) -> bool:
         """Keep a fact; False where there are too many, or it is there."""
         if len(self.facts) >= FACTS_MAX or fact in self.facts:
             return False
         self.facts[fact] = self.is_fork and not fact.is_write
+        self._has_recorded = self._has_recorded or fact.is_recorded
         return True
 
     def note_recorded(self, fact: Fact) -> None:
@@ -137,3 +140,4 @@ class Done:
 
     def _leave(self) -> None:
         self.facts = {fact: True for fact, lasts in self.facts.items() if lasts}
+        self._has_recorded = any(fact.is_recorded for fact in self.facts)

@@ -42,7 +42,9 @@ class Tables(Kept):
         super().__init__(files, notes, now_ns)
         self._resolve = resolve
         self.stored_lately: dict[Origin, int] = {}  # row of a segment → version, until the index knows it
-        self._bases: dict[Place, External] = {}  # what files without a live version hold, as far as was asked
+        self._bases: dict[
+            Place, LiveVersion | External
+        ] = {}  # what files without a live version hold, as far as was asked
 
     # files, and versions from elsewhere
 
@@ -60,18 +62,21 @@ class Tables(Kept):
 
     def committed(self, place: Place) -> LiveVersion | External | None:
         """What a file without a live version holds.  Whoever calls makes use of it at once."""
-        known = self._bases.get(place)
-        if known is not None and known.uses:
+        known = self._base(place)
+        if known is not None:
             return known
         seen = self.below.committed(place)
         if seen is None or (seen.size and not seen.content):
             return None
         found = self.external(seen)
-        if isinstance(found, External):
-            if len(self._bases) >= BASES_MAX:
-                self._bases.clear()
-            self._bases[place] = found
+        if len(self._bases) >= BASES_MAX:
+            self._bases.clear()
+        self._bases[place] = found
         return found
+
+    def _base(self, place: Place) -> LiveVersion | External | None:
+        known = self._bases.get(place)
+        return known if known is not None and known.uses and self.find(known.id) is known else None
 
     def external(self, seen: Seen) -> LiveVersion | External:
         """What some commit has.  Whoever calls makes use of it at once."""
@@ -102,8 +107,8 @@ class Tables(Kept):
 
     def committed_id(self, place: Place) -> int:
         """The id of that; 0 where it is not known."""
-        known = self._bases.get(place)
-        if known is not None and known.uses:
+        known = self._base(place)
+        if known is not None:
             return known.id
         seen = self.below.committed(place)
         return 0 if seen is None or (seen.size and not seen.content) else self._id_of(seen)

@@ -74,8 +74,6 @@ class Capture:
         self._to_describe, self._executed = trio.open_memory_channel[int](EXECUTED_MAX)
         self._readers = trio.CapacityLimiter(DESCRIBE_THREADS)
         self._threads = trio.CapacityLimiter(ABANDONED_MAX)
-        self._open: dict[bytes, set[Grip]] = {}  # readable handles by the path they were opened at
-        self._paths: dict[Grip, bytes] = {}
         self._reading: dict[Actor, dict[Grip, bool]] = {}  # readable handles by opener: close on exec?
         self._across: dict[Image, list[Grip]] = {}  # handles that were open when an image began by exec
         self._mappable: dict[Node, list[Actor]] = {}  # who may store to a file through a mapping
@@ -181,7 +179,7 @@ class Capture:
         if raw is not None and not forked:
             self._inherit(actor, parent, raw)
         for grip in self._across.pop(image, ()):
-            if grip in self._paths:
+            if grip in self._reading.get(grip.actor, ()):
                 self.recorder.inherit(grip, actor)
         if raw is not None and not forked and parent is not None and raw.has_closed_input:
             for grip in self._reading.get(parent, ()):
@@ -195,14 +193,16 @@ class Capture:
 
     def _inherit(self, actor: Actor, parent: Actor | None, raw: RawDescription) -> None:
         """Files of the mount that were open before the exec are inputs of the new image."""
-        older: set[Actor] = set()
+        older: dict[Actor, None] = {}
         while parent is not None and parent not in older:
-            older.add(parent)
+            older[parent] = None
             parent = parent.parent
-        for _, target, _ in raw.fds:
-            for grip in self._open.get(target, ()):
-                if not older.isdisjoint(grip.holders):
-                    self.recorder.inherit(grip, actor)
+        grips = [grip for one in older for grip in self._reading.get(one, ())]
+        targets = {target for _, target, _ in raw.fds} if grips else ()
+        for grip in grips:
+            node = self.files.node(grip.place)
+            if node is not None and self._shown_path(node) in targets:
+                self.recorder.inherit(grip, actor)
 
     def _connect(self, image: Image, actor: Actor) -> None:
         """Join an image to those at the other ends of its pipes."""
@@ -310,15 +310,13 @@ class Capture:
             creates=creates,
         )
         if grip.reads:
-            path = self._paths[grip] = self._shown_path(node)
-            self._open.setdefault(path, set()).add(grip)
             self._reading.setdefault(actor, {})[grip] = bool(flags & os.O_CLOEXEC)
         if access == os.O_RDWR:
             self._mappable.setdefault(node, []).append(actor)
         return grip
 
     def _shown_path(self, node: Node) -> bytes:
-        """The path that /proc shows for an open handle, unless it was renamed since."""
+        """The path that /proc shows for an open handle."""
         assert isinstance(node.tree, Tree)
         return b"/".join([self._prefix, self._shown_name(node.tree), path_of(node)])
 
@@ -358,12 +356,7 @@ class Capture:
 
     def closed(self, grip: Grip, node: Node) -> None:
         """A handle is released."""
-        path = self._paths.pop(grip, None)
-        if path is not None:
-            grips = self._open[path]
-            grips.remove(grip)
-            if not grips:
-                del self._open[path]
+        if grip.reads:
             held = self._reading[grip.actor]
             del held[grip]
             if not held:
