@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hypothesis import assume
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -150,8 +151,9 @@ def groups(draw: st.DrawFn, steps_max: int = 24) -> Group:
         for one in known
     ]
     origins = st.none() | st.builds(Origin, DIGESTS, SMALL)
-    ids = {version.id for version in versions} | {one.activity.id for one in known}
-    rest = [(version, draw(origins)) for version in used if version.id not in ids]
+    ids = [thing.id for thing in (*used, *versions, *(one.activity for one in known))]
+    assume(len(set(ids)) == len(ids))
+    rest = [(version, draw(origins)) for version in used]
     return Group(slices, versions, rest, draw(st.lists(_changes(known, [*used, *versions]), max_size=4)))
 
 
