@@ -152,7 +152,7 @@ def read_versions(
     ]
     parts = zip(
         part.shape,
-        sums(part.file_id),
+        _unsigned(sums(part.file_id)),
         columns.read_places(part.path),
         _read_contents(part),
         within(columns.read_wide(part.size)),
@@ -182,11 +182,18 @@ def read_versions(
     return list(zip(versions[:used], _read_origins(part, names), strict=True)), versions[used:]
 
 
+def _unsigned(numbers: list[int]) -> list[int]:
+    if any(number < 0 or number >> 64 for number in numbers):
+        raise ValueError("an id is no unsigned number of 64 bits")
+    return numbers
+
+
 def _read_shapes(part: Shapes, names: Names) -> list[Version]:
     """Versions of which only the common part is set."""
     parts = zip(*(getattr(part, name) for name in part.__struct_fields__), strict=True)
     shapes = []
     for repo, branch, relation, height, known, rest, imported in parts:
+        _unsigned([repo, branch])
         if known > 1:
             raise ValueError("a version is neither known nor not")
         shapes.append(
