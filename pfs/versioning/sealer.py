@@ -5,18 +5,21 @@ thread, versions that somebody has seen and that were overwritten since are cut,
 part of; once all content ids are known the group is encoded and put, and each file's entry gets the row
 that made it → after the commit point, on the loop, `finish` lets the recorder forget; the index follows in
 a thread of its own.  A commit that fails leaves all of it live for the next one; an index that misses a
-segment is mended when the store is opened.
+segment is mended when the store is opened.  What can't be written is left out and logged, and the files that
+it made have no origin: a defect in what was recorded never stands in the way of anybody's data.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import structlog
 
-from pfs.errors import PfsError
+from pfs.errors import CorruptObject, PfsError
+from pfs.lineage.facts import Change
 from pfs.lineage.group import Group, Origin
 from pfs.lineage.index import Index
 from pfs.lineage.live import LiveVersion
@@ -30,6 +33,18 @@ from pfs.overlay.worktree import WorkingTree
 from pfs.store.store import Store
 
 _log = structlog.get_logger("lineage")
+
+
+# What code raises that was given facts which can't be; a full or broken disk raises others.
+DEFECTS: Final = (ValueError, LookupError, ArithmeticError, TypeError, AttributeError, CorruptObject)
+
+
+class Part(NamedTuple):
+    """One segment: its bytes, the versions of its rows, and its facts as they are read back."""
+
+    payload: bytes
+    rows: list[int]
+    group: Group
 
 
 class KeptBytes(Protocol):
@@ -106,7 +121,6 @@ class Sealing:
 
     def write(self) -> dict[int, Origin]:
         """Put the segments, once all files are cut; where each file's version came from.  In a thread."""
-        recorder = self._sealer.recorder
         stored: dict[int, LiveVersion] = {}
         for file_id, version in self._outputs.items():
             state = self._sealed.dirty.get(file_id)
@@ -115,22 +129,62 @@ class Sealing:
                 if content is not None:
                     version.contain(content.content, content.height, content.size, _mtime_ns(state))
                     stored[file_id] = version
-        for version in recorder.upstream(stored.values()):
+        self._group, parts = self._encoded(list(stored.values()))
+        for payload, rows, group in parts:
+            segment = self._sealer.store.put(Kind.LINEAGE, payload)
+            self.segments.append(segment)
+            self._groups.append((segment, group))
+            self._rows.update({version: Origin(segment, row) for row, version in enumerate(rows)})
+        return {
+            file_id: self._rows[version.id] for file_id, version in stored.items() if version.id in self._rows
+        }
+
+    def _encoded(self, outputs: list[LiveVersion]) -> tuple[Group, list[Part]]:
+        """The group of these outputs, and its segments; without those that can't be written."""
+        try:
+            return self._encode(outputs, self._changes)
+        except DEFECTS as error:
+            _log.error("lineage that can't be stored", error=repr(error), outputs=len(outputs), exc_info=True)
+        bad = set(self._defects(outputs))
+        changes = self._changes if self._is_sound([], self._changes) else []
+        _log.error(
+            "stored without it", files=[os.fsdecode(version.path) for version in bad], changes=bool(changes)
+        )
+        try:
+            return self._encode([version for version in outputs if version not in bad], changes)
+        except DEFECTS:
+            return Group(), []
+
+    def _encode(self, outputs: list[LiveVersion], changes: list[Change]) -> tuple[Group, list[Part]]:
+        recorder = self._sealer.recorder
+        for version in recorder.upstream(outputs):
             held = version.frozen
             if version.content is None and held is not None and held.content is not None:
                 kept: KeptBytes = cast("KeptBytes", held.content)
                 content = _stored(kept.content)
                 if content is not None:
                     version.contain(content.content, content.height, content.size, held.mtime_ns)
-        self._group = recorder.group(stored.values(), self._changes)
-        for payload, rows in encode(self._group, store=self._sealer.store_id):
-            segment = self._sealer.store.put(Kind.LINEAGE, payload)
-            self.segments.append(segment)
-            self._groups.append((segment, decode(payload)))
-            self._rows.update({version: Origin(segment, row) for row, version in enumerate(rows)})
-        return {
-            file_id: self._rows[version.id] for file_id, version in stored.items() if version.id in self._rows
-        }
+        group = recorder.group(outputs, changes)
+        segments = encode(group, store=self._sealer.store_id)
+        return group, [Part(payload, rows, decode(payload)) for payload, rows in segments]
+
+    def _is_sound(self, outputs: list[LiveVersion], changes: list[Change]) -> bool:
+        try:
+            self._encode(outputs, changes)
+        except DEFECTS:
+            return False
+        return True
+
+    def _defects(self, outputs: list[LiveVersion]) -> Iterator[LiveVersion]:
+        """Those of some outputs that can't be written, by halves: nearly all can."""
+        if self._is_sound(outputs, []):
+            return
+        if len(outputs) <= 1:
+            yield from outputs
+            return
+        middle = len(outputs) // 2
+        yield from self._defects(outputs[:middle])
+        yield from self._defects(outputs[middle:])
 
     def finish(self) -> Iterator[None]:
         """The commit is durable: let go of what it holds, in steps.  On the loop."""

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 import pytest
 
-from tests.mounted.lineage_scenarios.checker import Row
+from pfs.lineage.ask import NOT_RECORDED
+from tests.mounted.lineage_scenarios.checker import Row, asker
 from tests.mounted.lineage_scenarios.stage import ROWS, judge, perform, perform_and_kill
 from tests.mounted.lineage_scenarios.table import SCENARIOS
-from tests.mounted.mounting import Mount
+from tests.mounted.mounting import Mount, run
 
 RUNS = 2
 SLOW = {
@@ -65,3 +67,24 @@ def test_a_killed_daemon_leaves_no_wrong_edge(mount: Mount, show: list[Row], nam
         row = perform_and_kill(mount, name, number, seconds * part, whole)
         show.append(row)
         assert row.holds, "\n".join(row.findings)
+
+
+def test_lineage_that_cannot_be_stored_stands_in_nobodys_way(make_mount: Callable[[], Mount]) -> None:
+    mount = make_mount()
+    mount.expected = ("lineage that can't be stored", "stored without it")
+    mount.start(module="tests.mounted.defective_daemon")
+    tree = mount.repo()
+    (tree / "in.txt").write_text("b\na\n")
+    for name in ("good.txt", "bad.txt", "fine.txt"):
+        run("sh", "-c", f"sort in.txt > {name}", cwd=tree)
+    mount.commit(tree)
+    ask = asker(mount.store)
+    assert ask("repo:good.txt")["coverage"]["headline"] == ask("repo:fine.txt")["coverage"]["headline"]
+    assert any(process["argv"] == ["sort", "in.txt"] for process in ask("repo:good.txt")["processes"])
+    assert ask("repo:bad.txt")["coverage"]["headline"] == NOT_RECORDED
+    run("sh", "-c", "sort good.txt > later.txt", cwd=tree)
+    mount.commit(tree)
+    assert any(process["argv"] == ["sort", "good.txt"] for process in ask("repo:later.txt")["processes"])
+    mount.remount()
+    assert (tree / "bad.txt").read_text() == "a\nb\n"
+    assert ask("repo:bad.txt")["coverage"]["headline"] == NOT_RECORDED
