@@ -10,7 +10,7 @@ import errno
 import os
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -131,6 +131,41 @@ def check_allow_other(facts: Facts) -> Finding:
         "--allow-other can't be used",
         f"put the line user_allow_other into {FUSE_CONF} if other users should see the mount",
     )
+
+
+def check_lineage(counters: Mapping[str, int]) -> Iterator[Finding]:
+    """How a running daemon sees who does what, by its counters."""
+    if "process_events" not in counters:
+        yield Finding("lineage", Level.WARNING, "is not recorded", "mount without --no-capture")
+        return
+    lost = counters["process_events_lost"]
+    if not counters["process_events"]:
+        yield Finding(
+            "processes",
+            Level.WARNING,
+            "the kernel does not tell of them, each open costs a look at /proc",
+            "mount as root, or on Linux 6.6 or later, outside of containers",
+        )
+    elif lost:
+        yield Finding("processes", Level.WARNING, f"{lost} times the kernel told of more than was taken")
+    else:
+        yield Finding("processes", Level.OK, "the kernel tells of every start, exec and end")
+    if not counters["request_pids"]:
+        yield Finding(
+            "writers",
+            Level.WARNING,
+            "are taken to be who opened",
+            "install the pyfuse3 that pfs was tested with",
+        )
+    if counters["outside_files"]:
+        yield Finding("files beyond the mount", Level.OK, "every open by a recorded process is seen")
+    else:
+        yield Finding(
+            "files beyond the mount",
+            Level.WARNING,
+            "are known by command lines only",
+            "mount as root to have each open seen",
+        )
 
 
 def check_open_files(facts: Facts) -> Finding:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from pfs.errors import PfsError
+from pfs.errors import Busy, PfsError
 from pfs.namespace.resolve import Resolver
 from pfs.objects.commit import Author, CommitKind
 from pfs.objects.entry import Entry, LinkRow
@@ -27,6 +27,7 @@ from pfs.store.store import Store
 from pfs.versioning.checkpointer import Checkpointer
 from pfs.versioning.committer import Committer, Message
 from pfs.versioning.fsck import Problem, check_slice
+from pfs.vfs.caller import Caller
 from pfs.vfs.dot_pfs import DotPfs
 from pfs.vfs.durability import Durability
 from pfs.vfs.filesystem import Filesystem
@@ -66,6 +67,9 @@ class Daemon:
         self.now_ns = now_ns
         self.read_only = read_only
         self.state = "serving"
+        self.explain: Callable[[bytes, Caller], Awaitable[bytes]] | None = (
+            None  # set by who answers questions
+        )
         disk = store.disk
         self.readers = Readers(
             store,
@@ -100,8 +104,14 @@ class Daemon:
             disk,
             self.root,
             self.inodes,
-            DotPfs(self.special, self.inodes.number, names_of, self._commit_by_control_file),
-            VirtualXattrs(names_of),
+            DotPfs(
+                self.special,
+                self.inodes.number,
+                names_of,
+                self._commit_by_control_file,
+                None if self.lineage is None else self._explained,
+            ),
+            VirtualXattrs(names_of, None if self.lineage is None else self.lineage.xattrs),
             self.durability,
             None if os.geteuid() == 0 else os.geteuid(),
             lambda: disk.statvfs(store.path),
@@ -217,6 +227,11 @@ class Daemon:
 
     def _names_of(self, tree: Tree) -> tuple[Repo, bytes]:
         return self.root.names_of[tree]
+
+    async def _explained(self, place: bytes, caller: Caller) -> bytes:
+        if self.explain is None:
+            raise Busy("the daemon is still starting")
+        return await self.explain(place, caller)
 
     async def _commit_by_control_file(self, tree: WorkingTree, text: str, uid: int) -> None:
         repo, _ = self._names_of(tree)

@@ -7,6 +7,7 @@ that they look at get a checkpoint first.  Those that change something run here.
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from pfs.repo.repo import Repo
 from pfs.versioning import operations
 from pfs.versioning.committer import Message
 from pfs.versioning.operations import Context
+from pfs.vfs.caller import Caller
 
 Json = Any
 Args = dict[str, Any]
@@ -32,6 +34,7 @@ Args = dict[str, Any]
 READ_THREADS = 8
 _PLACES = ("place", "old", "new", "repo")
 _QUESTIONS = ("lineage", "who", "blame", "ps", "process", "why", "content")  # those of versioning.questions
+_OF_PROCESSES = ("ps", "process")
 _OWNER_ONLY = frozenset({"content", "fsck", "object", "statistics", "umount", "debug"})
 
 
@@ -55,6 +58,7 @@ class Control:
         self._watch = watch
         self._permissions = Permissions(daemon.readers)
         self._limiter = trio.CapacityLimiter(READ_THREADS)
+        daemon.explain = self.explain
         self._context = Context(
             daemon.store, daemon.repositories, daemon.readers, daemon.now_ns, daemon.check_overlay
         )
@@ -73,9 +77,9 @@ class Control:
     async def read(self, op: str, peer: Peer, args: Args) -> Json:
         """One of versioning's reading operations."""
         self.admit(peer, op)
-        self._check_places(peer, args)
         for repo, branch in operations.working_trees(self._context, op, args):
             await self._daemon.commit(repo, branch.name, _nobody(), CommitKind.CHECKPOINT)
+        self._check_places(peer, args)  # what is new is there by now
         run = partial(operations.OPERATIONS[op], self._context, args)
         return await trio.to_thread.run_sync(run, limiter=self._limiter)
 
@@ -88,8 +92,8 @@ class Control:
         from pfs.versioning.lineage_names import StoredNames  # as with Daemon._build_lineage
         from pfs.versioning.questions import QUESTIONS, Asked
 
-        self._check_places(peer, args)
         await self._daemon.checkpoint_all()
+        self._check_places(peer, args)  # what is new is there by now
         names = StoredNames(
             self._daemon.store,
             self._daemon.repositories,
@@ -97,13 +101,26 @@ class Control:
             peer.uid,
             self._permissions.is_owner(peer),
         )
-        asked = Asked(self._context, lineage.index, names)
+        # processes that have made nothing are live only
+        source = lineage.source if op in _OF_PROCESSES else lineage.index
+        asked = Asked(self._context, source, names)
 
         def run() -> Json:
             lineage.sealer.wait_indexed()
             return QUESTIONS[op](asked, args)
 
         return await trio.to_thread.run_sync(run, limiter=self._limiter)
+
+    async def explain(self, place: bytes, caller: Caller) -> bytes:
+        """What `pfs lineage` says of `REPO[@REV]:PATH`, for a program that opens `.pfs/lineage/NAME`."""
+        from pfs.lineage.answer import from_json  # as with Daemon._build_lineage
+        from pfs.lineage.render.text import render_text
+
+        groups = await trio.to_thread.run_sync(_groups, caller.uid, caller.gid, limiter=self._limiter)
+        peer = Peer(caller.pid, caller.uid, caller.gid, groups)
+        document = await self.ask("lineage", peer, {"place": os.fsdecode(place)})
+        text = await trio.to_thread.run_sync(lambda: render_text(from_json(document)), limiter=self._limiter)
+        return text.encode("utf-8", "surrogateescape")
 
     async def status(self, _peer: Peer, _args: Args) -> Json:
         """{} → store, mount_point, state, daemon, repos, statistics."""
@@ -251,3 +268,11 @@ def _text(args: Args, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise UsageError(f"the argument {name} is missing")
     return value
+
+
+def _groups(uid: int, gid: int) -> frozenset[int]:
+    """The groups that a user is in by the machine's lists; those of a process need a look at /proc."""
+    try:
+        return frozenset(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
+    except KeyError:
+        return frozenset((gid,))

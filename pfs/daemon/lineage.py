@@ -43,6 +43,7 @@ from pfs.store.store import Store
 from pfs.versioning.lineage_segments import mend_index
 from pfs.versioning.sealer import Sealer
 from pfs.vfs.capture import Capture
+from pfs.vfs.lineage_xattrs import LineageXattrs
 from pfs.vfs.live_files import LiveFiles
 from pfs.vfs.outside_files import OutsideFiles
 
@@ -106,6 +107,12 @@ class Lineage:
         self.outside = OutsideFiles(self.capture, watch, self._listener, self._mounts, given, leave_out)
         self.sealer = Sealer(self.recorder, files, self.index, store)
         self.source = Both(self.recorder.source, self.index)
+        own_uid = os.geteuid()
+        self.xattrs = LineageXattrs(
+            self.source,
+            lambda node: self.recorder.newest(files.place(node)),
+            lambda asker, uid: asker in (0, own_uid, uid),
+        )
 
     def _reopened(self, tree: WorkingTree, branch: BranchRecord) -> None:
         self.recorder.reopened(tree.branch_id, branch.journal_generation)
@@ -133,6 +140,7 @@ class Lineage:
         return {
             "process_events": int(self.processes.has_connector),
             "process_events_lost": self.processes.overflows,
+            "request_pids": int(self.capture.knows_callers),
             "outside_files": int(self._listener is not None),
             "live_activities": len(self.recorder.actors()),
             "lineage_journal_bytes": self.journal.size_bytes,

@@ -23,7 +23,8 @@ from pfs.overlay.attributes import Change
 from pfs.overlay.node import Attributes, Node
 from pfs.overlay.tree import CommitTree, Listed, Tree
 from pfs.overlay.worktree import WorkingTree
-from pfs.vfs.filesystem import Caller, Filesystem
+from pfs.vfs.caller import Caller
+from pfs.vfs.filesystem import Filesystem
 from pfs.vfs.inodes import ROOT_INODE
 
 _log = structlog.get_logger("fuse")
@@ -180,7 +181,7 @@ class Operations(pyfuse3.Operations):
     @guarded(bytes)
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
         """GETXATTR; asked for security.capability before every write."""
-        return self._fs.get_xattr(self._inodes.node(inode), name)
+        return self._fs.get_xattr(self._inodes.node(inode), name, _caller(ctx))
 
     @guarded(list)
     async def listxattr(self, inode: int, ctx: RequestContext) -> list[bytes]:

@@ -12,7 +12,10 @@ from pfs.lineage.tables import Tables
 
 
 class LiveSource(Source):
-    """What no commit holds yet, and what of the rest is at hand.  On the event loop."""
+    """What no commit holds yet, and what of the rest is at hand.
+
+    On the event loop; activities, their endings, inputs and outputs in any thread: those only grow.
+    """
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -96,7 +99,7 @@ class LiveSource(Source):
 
     def activities(self, since_ns: int = 0) -> Iterator[int]:
         """All live activities that began at or after a time, the newest first."""
-        actors = self._tables.actors.values()
+        actors = list(self._tables.actors.values())
         found = [(one.activity.started_ns, one.id) for one in actors if one.activity.started_ns >= since_ns]
         return (activity for _, activity in sorted(found, reverse=True))
 

@@ -1,8 +1,8 @@
 """`.pfs`, which resolves in every directory of a repo and is never listed.
 
 `branches/ tags/ commits/` hold relative symlinks into the root of the mount whose
-time is the commit's; `log` and `status` are text; writing `commit MESSAGE` to
-`ctl` commits.
+time is the commit's; `log` and `status` are text, `lineage/NAME` what `pfs lineage`
+says of a file of that directory; writing `commit MESSAGE` to `ctl` commits.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 
 from pfs.errors import NotFound, UsageError
 from pfs.objects.entry import FileType
-from pfs.overlay.node import Node
+from pfs.overlay.node import Node, path_of
 from pfs.overlay.tree import CommitTree, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.repo.commits import is_checkpoint
 from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
+from pfs.vfs.caller import Caller
 from pfs.vfs.special import Shown, ShownDirectory, ShownFile, ShownLink, Special, SpecialTree
 
 DOT_PFS = b".pfs"
 LOG_COMMITS_MAX = 1_000  # `.pfs/log` is for eyes; `pfs log` has them all
 
+Explain = Callable[[bytes, Caller], Awaitable[bytes]]  # `REPO[@REV]:PATH`, who asks
 Commit = Callable[[WorkingTree, str, int], Awaitable[None]]
 
 
@@ -52,11 +55,14 @@ class DotPfs:
         number: Callable[[Node], int],
         names_of: Callable[[Tree], tuple[Repo, bytes]],
         commit: Commit,
+        explain: Explain | None = None,
     ) -> None:
+        """explain: None where no lineage is recorded."""
         self._special = special
         self._number = number
         self._names_of = names_of
         self._commit = commit
+        self._explain = explain
 
     def node(self, directory: Node) -> Special:
         """The inode of `.pfs` in a directory."""
@@ -67,9 +73,9 @@ class DotPfs:
         while at is not tree.root and at.parent in tree.nodes:
             depth, at = depth + 1, tree.nodes[at.parent]
         place = Place(tree, repo, name, depth)
-        return self._special.show(self._number(directory), DOT_PFS, self._shown(place))
+        return self._special.show(self._number(directory), DOT_PFS, self._shown(place, directory))
 
-    def _shown(self, place: Place) -> ShownDirectory:
+    def _shown(self, place: Place, directory: Node) -> ShownDirectory:
         entries: dict[bytes, Shown] = {
             b"branches": _refs(place, place.repo.branches),
             b"tags": _refs(place, place.repo.tags),
@@ -77,6 +83,8 @@ class DotPfs:
             b"log": ShownFile(lambda: _log_text(place)),
             b"status": ShownFile(lambda: _status_text(place)),
         }
+        if self._explain is not None:
+            entries[b"lineage"] = _lineage(place, directory, self._explain)
         if isinstance(place.tree, WorkingTree):
             tree = place.tree
 
@@ -129,6 +137,27 @@ def _commits(place: Place) -> ShownDirectory:
         for commit_id, row in repo.commits.ancestry(_head(place)):
             if not is_checkpoint(row):
                 yield commit_id.hex()[:16].encode(), FileType.SYMLINK
+
+    return ShownDirectory(find, names)
+
+
+def _lineage(place: Place, directory: Node, explain: Explain) -> ShownDirectory:
+    tree = place.tree
+
+    def find(name: bytes) -> Shown | None:
+        node = tree.lookup(directory, name)
+        if node is None:
+            return None
+        is_file = tree.attributes(node).type == FileType.REGULAR
+        tree.forget(node, 0)
+        path = path_of(directory)
+        spelled = place.name + b":" + (path + b"/" + name if path else name)
+        return ShownFile(bytes, explain=partial(explain, spelled)) if is_file else None
+
+    def names() -> Iterator[tuple[bytes, FileType]]:
+        for listed in tree.listing(directory).names(0):
+            if listed.type == FileType.REGULAR:
+                yield listed.name, FileType.REGULAR
 
     return ShownDirectory(find, names)
 

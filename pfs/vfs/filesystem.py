@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -25,6 +24,7 @@ from pfs.overlay.names import failure
 from pfs.overlay.node import Attributes, Node, path_of
 from pfs.overlay.tree import Listed, Listing, Readers, Tree
 from pfs.overlay.worktree import WorkingTree
+from pfs.vfs.caller import Caller
 from pfs.vfs.dot_pfs import DOT_PFS, DotPfs
 from pfs.vfs.durability import Durability
 from pfs.vfs.inodes import Inodes
@@ -39,16 +39,6 @@ if TYPE_CHECKING:  # a daemon that records nothing does without
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 COLD_READ_THREADS = 8  # a slow disk holds these, never the loop
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who makes a request, as the kernel says it."""
-
-    uid: int
-    gid: int
-    pid: int
-    umask: int = 0
 
 
 class Handle:
@@ -229,10 +219,10 @@ class Filesystem:
             self.capture.note_attributes(caller.pid, node, change)
         attributes.set_attributes(tree, node, change)
 
-    def get_xattr(self, node: Node, name: bytes) -> bytes:
+    def get_xattr(self, node: Node, name: bytes, caller: Caller) -> bytes:
         """The value of an extended attribute.  ENODATA."""
         if name.startswith(PREFIX):
-            value = self._virtual.get(node, name)
+            value = self._virtual.get(node, name, caller.uid)
         else:
             value = node.tree.xattrs(node).get(name)
         if value is None:
@@ -278,7 +268,8 @@ class Filesystem:
             if isinstance(node, Special) and isinstance(node.shown, ShownFile):
                 if handle.writes and node.shown.write is None:
                     raise failure(errno.EACCES)
-                handle.text = node.shown.read()
+                shown = node.shown
+                handle.text = shown.read() if shown.explain is None else await shown.explain(caller)
         elif handle.writes or flags & os.O_TRUNC:
             tree = self._writable(node)
             if flags & os.O_TRUNC:

@@ -14,9 +14,11 @@ from pfs.objects.acl import ACCESS_XATTR
 from pfs.objects.entry import FileType
 from pfs.overlay.node import Attributes, Node, View
 from pfs.overlay.tree import Listed
+from pfs.vfs.caller import Caller
 
 SPECIAL_VIEW = 1
 
+Explain = Callable[[Caller], Awaitable[bytes]]
 Write = Callable[[bytes, int, int], Awaitable[None]]  # text, uid, pid of the writer
 
 
@@ -42,6 +44,7 @@ class ShownLink:
 class ShownFile:
     """A file whose text is made at each open; `write` takes each write to it, if it takes any.
 
+    `explain` makes the text where that takes a while and depends on who opens it.
     One that is `guarded` by a directory has its owner, mode and ACL: whoever may write there may
     write to it, and the kernel sees to that.
     """
@@ -50,6 +53,7 @@ class ShownFile:
     write: Write | None = None
     guarded: Node | None = None
     time_ns: int = 0
+    explain: Explain | None = None
 
 
 Shown = ShownDirectory | ShownLink | ShownFile

@@ -1,12 +1,13 @@
 """`user.pfs.*`: what pfs knows of an inode, as extended attributes that are never listed.
 
-`origin` and the attributes of lineage say as much as is known: an entry whose
-version no lineage record describes has none (ENODATA).
+`origin` and the attributes of lineage (pfs.vfs.lineage_xattrs) say as much as is
+known: an entry whose version no lineage record describes has none (ENODATA).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pfs.objects.entry import FileType
 from pfs.overlay.content import Committed, resolve
@@ -15,14 +16,20 @@ from pfs.overlay.tree import CommitTree, Tree
 from pfs.overlay.worktree import WorkingTree
 from pfs.repo.repo import Repo
 
+if TYPE_CHECKING:  # loaded by those who have lineage recorded
+    from pfs.vfs.lineage_xattrs import LineageXattrs
+
 PREFIX = b"user.pfs."
 
 
 class VirtualXattrs:
     """Answers getxattr of the reserved names."""
 
-    def __init__(self, names_of: Callable[[Tree], tuple[Repo, bytes]]) -> None:
+    def __init__(
+        self, names_of: Callable[[Tree], tuple[Repo, bytes]], lineage: LineageXattrs | None = None
+    ) -> None:
         self._names_of = names_of
+        self._lineage = lineage
         self._answers: dict[bytes, Callable[[Node], bytes | None]] = {
             b"repo": lambda node: self._repo(node).name.encode(),
             b"branch": self._branch,
@@ -31,12 +38,15 @@ class VirtualXattrs:
             b"origin": _origin,
         }
 
-    def get(self, node: Node, name: bytes) -> bytes | None:
-        """The value, or None where there is none."""
+    def get(self, node: Node, name: bytes, uid: int) -> bytes | None:
+        """The value for a user who asks, or None where there is none."""
         if not isinstance(node.tree, Tree):
             return None
-        answer = self._answers.get(name.removeprefix(PREFIX))
-        return None if answer is None else answer(node)
+        name = name.removeprefix(PREFIX)
+        answer = self._answers.get(name)
+        if answer is not None:
+            return answer(node)
+        return None if self._lineage is None else self._lineage.get(node, name, uid)
 
     def _repo(self, node: Node) -> Repo:
         assert isinstance(node.tree, Tree)

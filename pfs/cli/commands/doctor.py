@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 
 import click
 
-from pfs.cli.checks import Level, check_all, exclusions, gather
+from pfs.cli.checks import Level, check_all, check_lineage, exclusions, gather
 from pfs.cli.invocation import Invocation, takes_json
 from pfs.cli.output import print_json, print_table, print_text
+from pfs.errors import PfsError
 
 
 @click.command("doctor")
 @takes_json
 @click.pass_obj
 def command(invocation: Invocation) -> int:
-    """Look at /dev/fuse, fusermount3, limits, kernel and store. Exit code 1 if mounting can't work."""
+    """Look at /dev/fuse, fusermount3, limits, kernel, store, capture. Exit code 1 if mounting can't work."""
     points = tuple(str(mount.mount_point) for mount in invocation.mounts)
     findings = check_all(gather(invocation.store, points))
+    with suppress(PfsError):  # no daemon, or somebody else's
+        findings += check_lineage(invocation.call("debug", {"what": "counters"}))
     excluded = list(exclusions(points))
     if invocation.as_json:
         lines = [{"program": program, "line": line} for program, line in excluded]
