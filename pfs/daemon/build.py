@@ -96,28 +96,9 @@ class Daemon:
             author_of,
         )
         self.durability = Durability(disk, self.branches, SYNC_THREADS)
-        names_of = self._names_of
         own_threads: set[int] = set()
         self.lineage = self._build_lineage(own_threads) if capture else None
-        self.filesystem = Filesystem(
-            self.readers,
-            disk,
-            self.root,
-            self.inodes,
-            DotPfs(
-                self.special,
-                self.inodes.number,
-                names_of,
-                self._commit_by_control_file,
-                None if self.lineage is None else self._explained,
-            ),
-            VirtualXattrs(names_of, None if self.lineage is None else self.lineage.xattrs),
-            self.durability,
-            None if os.geteuid() == 0 else os.geteuid(),
-            lambda: disk.statvfs(store.path),
-            own_threads,
-            None if self.lineage is None else self.lineage.capture,
-        )
+        self.filesystem = self._build_filesystem(own_threads)
         self.committer = Committer(self.readers, disk, self.branches, now_ns, max(2, os.cpu_count() or 2))
         self.mapped = MappedFlush(
             disk, mount_point, lambda tree: self._names_of(tree)[1], self.filesystem.own_threads
@@ -129,6 +110,27 @@ class Daemon:
         self.committer.make_room = self._make_room
         self.checkpointer = Checkpointer(
             self.repositories, self.branches, self.committer, now_ns, Message(author_of(os.geteuid()))
+        )
+
+    def _build_filesystem(self, own_threads: set[int]) -> Filesystem:
+        return Filesystem(
+            self.readers,
+            self.store.disk,
+            self.root,
+            self.inodes,
+            DotPfs(
+                self.special,
+                self.inodes.number,
+                self._names_of,
+                self._commit_by_control_file,
+                None if self.lineage is None else self._explained,
+            ),
+            VirtualXattrs(self._names_of, None if self.lineage is None else self.lineage.xattrs),
+            self.durability,
+            None if os.geteuid() == 0 else os.geteuid(),
+            lambda: self.store.disk.statvfs(self.store.path),
+            own_threads,
+            None if self.lineage is None else self.lineage.capture,
         )
 
     def _build_lineage(self, own_threads: set[int]) -> Lineage:

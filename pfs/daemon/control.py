@@ -33,9 +33,18 @@ Args = dict[str, Any]
 
 READ_THREADS = 8
 _PLACES = ("place", "old", "new", "repo")
-_QUESTIONS = ("lineage", "who", "blame", "ps", "process", "why", "content")  # those of versioning.questions
-_OF_PROCESSES = ("ps", "process")
-_OWNER_ONLY = frozenset({"content", "fsck", "object", "statistics", "umount", "debug"})
+_QUESTIONS = (
+    "lineage",
+    "who",
+    "blame",
+    "ps",
+    "process",
+    "why",
+    "content",
+    "kept",
+)  # those of versioning.questions
+_OF_PROCESSES = ("ps", "process", "kept")
+_OWNER_ONLY = frozenset({"content", "kept", "fsck", "object", "statistics", "umount", "debug"})
 
 
 def handlers(daemon: Daemon, watch: LoopWatch) -> dict[str, Handler]:

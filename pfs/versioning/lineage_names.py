@@ -43,7 +43,7 @@ class StoredNames:
         branch = next((one for one in repo.branches() if one.branch_id == version.branch), None)
         if branch is None:
             return Place(repo.name, readable=readable)
-        is_current = self._has(repo, branch.base, version)
+        is_current = self.has(repo, branch.base, version)
         commit_id = self._first_commit(repo, branch, version)
         author = repo.commits.read(commit_id).author if commit_id is not None else None
         return Place(
@@ -65,9 +65,10 @@ class StoredNames:
 
     def _first_commit(self, repo: Repo, branch: BranchRecord, version: Version) -> bytes | None:
         after = repo.first_after(branch, version.time_ns)
-        return after if after is not None and self._has(repo, after, version) else None
+        return after if after is not None and self.has(repo, after, version) else None
 
-    def _has(self, repo: Repo, commit_id: bytes, version: Version) -> bool:
+    def has(self, repo: Repo, commit_id: bytes, version: Version) -> bool:
+        """Whether a commit has a version at its path."""
         try:
             entry = CommitFiles(self.readers, repo.commits.read(commit_id)).find(version.path)
         except (NotFound, CorruptObject):

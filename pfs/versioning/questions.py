@@ -19,10 +19,11 @@ from pfs.lineage import questions
 from pfs.lineage.answer import to_json
 from pfs.lineage.ask import ask
 from pfs.lineage.facts import NOTHING, Level, Source, Version, raw_version_id
-from pfs.lineage.nodes import Names
 from pfs.lineage.why import why as find_causes
 from pfs.namespace.when import parse_when
 from pfs.objects.entry import Entry, FileType
+from pfs.versioning import keeping
+from pfs.versioning.lineage_names import StoredNames
 from pfs.versioning.operations import CAT_BYTES_MAX, Args, Context, Json
 from pfs.versioning.read import OpenPlace, read_entry
 
@@ -33,7 +34,7 @@ class Asked:
 
     context: Context
     source: Source
-    names: Names
+    names: StoredNames
 
 
 def lineage(asked: Asked, args: Args) -> Json:
@@ -61,18 +62,19 @@ def who(asked: Asked, args: Args) -> Json:
 
 
 def blame(asked: Asked, args: Args) -> Json:
-    """{place} → the last writer of each entry of a directory (pfs.lineage.replies.BlameReply)."""
+    """{place} → the last writer of a file, or of each entry of a directory (replies.BlameReply)."""
     place = asked.context.open(args["place"])
+    is_directory = place.files.entry(place.path).type == FileType.DIRECTORY
+    below = place.path + b"/" if place.path else b""
     listed = [
-        _listed(asked, place, place.files.resolved(entry), entry.name)
+        _listed(asked, place.files.resolved(entry), below + entry.name if is_directory else place.path)
         for entry in place.files.listing(place.path)
     ]
     repo_id = place.resolution.repo.repo_id
     return to_builtins(questions.blame(asked.source, asked.names, repo_id, place.path, listed))
 
 
-def _listed(asked: Asked, place: OpenPlace, entry: Entry, name: bytes) -> questions.Listed:
-    path = place.path + b"/" + name if place.path else name
+def _listed(asked: Asked, entry: Entry, path: bytes) -> questions.Listed:
     number = asked.source.origin(*entry.origin) if entry.origin is not None else NOTHING
     version = asked.source.version(number) if number != NOTHING else None
     word = "file" if entry.type == FileType.REGULAR else FileType(entry.type).name.lower()
@@ -102,13 +104,14 @@ def process(asked: Asked, args: Args) -> Json:
 
 def why(asked: Asked, args: Args) -> Json:
     """{old, new} → what made the difference (pfs.lineage.replies.WhyReply)."""
+    source: Source = asked.source
     versions = []
     for place in (asked.context.open(args["old"]), asked.context.open(args["new"])):
         root = version_at(asked, place)
-        if not isinstance(root, int):
-            raise NotFound(f"{os.fsdecode(place.path)}: nobody saw it being made")
-        versions.append(root)
-    return to_builtins(find_causes(asked.source, asked.names, *versions))
+        if isinstance(root, Version):
+            source = _WithRaw(source, root)
+        versions.append(root if isinstance(root, int) else root.id)
+    return to_builtins(find_causes(source, asked.names, *versions))
 
 
 def content(asked: Asked, args: Args) -> Json:
@@ -132,6 +135,13 @@ def content(asked: Asked, args: Args) -> Json:
         raise UsageError("that is too much for one answer", hint=f"ask for at most {CAT_BYTES_MAX} bytes")
     pieces.extend(read_entry(asked.context.readers, entry, offset, end))
     return {"size": known.size, "data": b64encode(b"".join(pieces)).decode()}
+
+
+def kept(asked: Asked, args: Args) -> Json:
+    """{place} → why the bytes of each version of a file stay, and until when (pfs.versioning.keeping)."""
+    place = asked.context.open(args["place"])
+    now_ns = asked.context.clock()
+    return list(keeping.kept(asked.source, asked.names, place.resolution.repo, place.path, now_ns))
 
 
 def version_at(asked: Asked, place: OpenPlace) -> int | Version:
@@ -197,4 +207,5 @@ QUESTIONS: dict[str, Callable[[Asked, Args], Json]] = {
     "process": process,
     "why": why,
     "content": content,
+    "kept": kept,
 }

@@ -125,3 +125,34 @@ def test_doctor_says_what_is_seen(mount: Mount) -> None:
     mount.start("--no-capture")
     findings = {one["what"]: one for one in asked(mount, "doctor")["findings"]}
     assert findings["lineage"]["hint"] == "mount without --no-capture"
+
+
+def test_one_file_is_blamed_and_raw_files_are_compared(mount: Mount, tree: Path) -> None:
+    (row,) = asked(mount, "blame", "repo:data/out.txt")["entries"]
+    assert row["name"] == "out.txt"
+    assert row["last"]["who"]["program"] == "sort"
+    mount.stop()
+    mount.start("--no-capture")
+    (tree / "raw.txt").write_text("one\n")
+    mount.commit(tree)
+    (tree / "raw.txt").write_text("two\n")
+    mount.commit(tree)
+    mount.stop()
+    mount.start()
+    answer = asked(mount, "why", "repo@~1", "repo", "raw.txt")
+    assert (answer["same"], answer["causes"]) == (False, [])
+    assert asked(mount, "why", "repo", "repo", "raw.txt")["same"]
+
+
+def test_bytes_stay_for_a_reason(mount: Mount, tree: Path) -> None:
+    run("sh", "-c", "sort -r in.txt > step.txt; cut -c1 step.txt > end.txt; rm step.txt", cwd=tree)
+    mount.commit(tree)
+    (step,) = asked(mount, "debug", "kept", "repo:step.txt")
+    assert step["reason"] == "intermediate"
+    assert step["until"] is not None
+    assert run(PFS, "--store", mount.store, "cat", "--content", step["content"]).stdout == b"b\na\n"
+    (end,) = asked(mount, "debug", "kept", "repo:end.txt")
+    assert (end["reason"], end["until"]) == ("anchored", None)
+    run("sh", "-c", "rm end.txt", cwd=tree)
+    mount.commit(tree)
+    assert asked(mount, "debug", "kept", "repo:end.txt")[0]["reason"] == "anchored"

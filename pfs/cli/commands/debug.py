@@ -44,6 +44,15 @@ def show_counters(invocation: Invocation, prefix: str) -> None:
     print_json(chosen)
 
 
+@command.command("kept")
+@click.argument("place")
+@takes_json
+@click.pass_obj
+def show_kept(invocation: Invocation, place: str) -> None:
+    """Why the bytes of each version of the file at PLACE stay, and until when."""
+    print_json(invocation.call("kept", {"place": invocation.place(place)}))
+
+
 @command.command("handles")
 @takes_json
 @click.pass_obj
