@@ -126,7 +126,8 @@ PyDoc_STRVAR(watch_doc, "watch(fd, /)\n--\n\n"
                         "Hear of the file system of an open directory (O_PATH is enough), too; never of FUSE, which\n"
                         "the caller has to see to.  OSError where that can't be had.");
 
-static PyObject *outside_watch(PyObject *object, PyObject *argument)
+static PyObject *mark_directory(PyObject *object, PyObject *argument,
+                                int mark(const struct pfs_outside *outside, int directory))
 {
     const struct pfs_outside *outside = &((struct outside_object *)object)->outside;
     int fd = PyObject_AsFileDescriptor(argument);
@@ -134,10 +135,24 @@ static PyObject *outside_watch(PyObject *object, PyObject *argument)
         return NULL;
     if (outside->fd < 0)
         return closed();
-    errno = pfs_outside_watch(outside, fd);
+    errno = mark(outside, fd);
     if (errno != 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
+}
+
+static PyObject *outside_watch(PyObject *object, PyObject *argument)
+{
+    return mark_directory(object, argument, pfs_outside_watch);
+}
+
+PyDoc_STRVAR(leave_out_doc, "leave_out(fd, /)\n--\n\n"
+                            "Hear no more of the files in an open directory (O_PATH is enough).  OSError where that\n"
+                            "can't be had.");
+
+static PyObject *outside_leave_out(PyObject *object, PyObject *argument)
+{
+    return mark_directory(object, argument, pfs_outside_leave_out);
 }
 
 PyDoc_STRVAR(fileno_doc, "fileno()\n--\n\nA descriptor that is readable when there is something to drain.");
@@ -169,6 +184,7 @@ PyDoc_STRVAR(outside_doc,
 static PyMethodDef outside_methods[] = {
     {"drain", outside_drain, METH_O, drain_doc},
     {"watch", outside_watch, METH_O, watch_doc},
+    {"leave_out", outside_leave_out, METH_O, leave_out_doc},
     {"fileno", outside_fileno, METH_NOARGS, fileno_doc},
     {"close", outside_close, METH_NOARGS, close_doc},
     {NULL, NULL, 0, NULL},

@@ -22,6 +22,9 @@
 #ifndef FAN_MARK_EVICTABLE
 #define FAN_MARK_EVICTABLE 0x00000200
 #endif
+#ifndef FAN_MARK_IGNORE
+#define FAN_MARK_IGNORE 0x00000400
+#endif
 
 #define NS_PER_SECOND INT64_C(1000000000)
 
@@ -205,6 +208,12 @@ void pfs_outside_ignore(const struct pfs_outside *outside, const struct pfs_outs
         return;
     fanotify_mark(outside->fd, FAN_MARK_ADD | FAN_MARK_INODE | FAN_MARK_IGNORED_MASK | FAN_MARK_EVICTABLE, NOT_HEARD,
                   event->fd, NULL);
+}
+
+int pfs_outside_leave_out(const struct pfs_outside *outside, int directory)
+{
+    const unsigned int flags = FAN_MARK_ADD | FAN_MARK_IGNORE | FAN_MARK_IGNORED_SURV_MODIFY;
+    return fanotify_mark(outside->fd, flags, HEARD | FAN_EVENT_ON_CHILD, directory, ".") < 0 ? errno : 0;
 }
 
 void pfs_outside_release(struct pfs_outside *outside)

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 
 import structlog
 import trio
@@ -35,6 +36,8 @@ from pfs.lineage.recorder import Recorder
 from pfs.lineage.secrets import Redactor, load_key
 from pfs.overlay.branches import Branches
 from pfs.overlay.tree import Tree
+from pfs.overlay.worktree import WorkingTree
+from pfs.repo.records import BranchRecord
 from pfs.repo.repositories import Repositories
 from pfs.store.store import Store
 from pfs.versioning.lineage_segments import mend_index
@@ -80,9 +83,7 @@ class Lineage:
         self.recorder = Recorder(files, self.journal, now_ns, self.index.origin)
         self.recorder.replay(self.journal.read())
         self.journal.start()
-        branches.on_open = lambda tree, branch: self.recorder.reopened(
-            tree.branch_id, branch.journal_generation
-        )
+        branches.on_open = self._opened
         leave_out = OutsideRules().and_also(*map(real_path, (store.path, mount_point))).leave_out
         self._mounts = Mounts()
         self._listener = _listener(leave_out)
@@ -105,6 +106,12 @@ class Lineage:
         self.outside = OutsideFiles(self.capture, watch, self._listener, self._mounts, given, leave_out)
         self.sealer = Sealer(self.recorder, files, self.index, store)
         self.source = Both(self.recorder.source, self.index)
+
+    def _opened(self, tree: WorkingTree, branch: BranchRecord) -> None:
+        """A working tree is open, maybe after a crash; what we do with its files is not told to us."""
+        self.recorder.reopened(tree.branch_id, branch.journal_generation)
+        if self._listener is not None:
+            _leave_out(self._listener, tree.working.directory)
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
@@ -168,6 +175,16 @@ def _listener(leave_out: Callable[[bytes], bool]) -> _native.Outside | None:
     except OSError as error:
         _log.info("files beyond the mount are known by command lines only", why=error.strerror)
         return None
+
+
+def _leave_out(listener: _native.Outside, directory: Path) -> None:
+    """Where the kernel can't (before 6.0), each event is taken and dropped."""
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            listener.leave_out(fd)
+    finally:
+        os.close(fd)
 
 
 def real_path(path: os.PathLike[str]) -> bytes:
