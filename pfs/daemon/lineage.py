@@ -11,7 +11,7 @@ import pwd
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import structlog
@@ -102,7 +102,11 @@ class Lineage:
             own_threads,
             shown_name,
         )
-        watch = OutsideWatch(self._listener, self.processes, self.recorder, leave_out, now_ns, exits)
+        told = [source.fileno() for source in (connector, self._listener) if source is not None]
+        is_quiet = partial(_native.is_quiet, *told)
+        watch = OutsideWatch(
+            self._listener, self.processes, self.recorder, leave_out, now_ns, exits, is_quiet
+        )
         self.outside = OutsideFiles(self.capture, watch, self._listener, self._mounts, given, leave_out)
         self.sealer = Sealer(self.recorder, files, self.index, store)
         self.source = Both(self.recorder.source, self.index)
