@@ -126,7 +126,8 @@ PyDoc_STRVAR(watch_doc, "watch(fd, /)\n--\n\n"
                         "Hear of the file system of an open directory (O_PATH is enough), too; never of FUSE, which\n"
                         "the caller has to see to.  OSError where that can't be had.");
 
-static PyObject *outside_watch(PyObject *object, PyObject *argument)
+static PyObject *mark_directory(PyObject *object, PyObject *argument,
+                                int mark(const struct pfs_outside *outside, int directory))
 {
     const struct pfs_outside *outside = &((struct outside_object *)object)->outside;
     int fd = PyObject_AsFileDescriptor(argument);
@@ -134,26 +135,24 @@ static PyObject *outside_watch(PyObject *object, PyObject *argument)
         return NULL;
     if (outside->fd < 0)
         return closed();
-    errno = pfs_outside_watch(outside, fd);
+    errno = mark(outside, fd);
     if (errno != 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
 }
 
+static PyObject *outside_watch(PyObject *object, PyObject *argument)
+{
+    return mark_directory(object, argument, pfs_outside_watch);
+}
+
 PyDoc_STRVAR(leave_out_doc, "leave_out(fd, /)\n--\n\n"
-                            "Tell nothing of the files in an open directory (O_PATH is enough), where the kernel can\n"
-                            "be told so: what `ignored` leaves out costs a look at each of them.");
+                            "Hear no more of the files in an open directory (O_PATH is enough).  OSError where that\n"
+                            "can't be had.");
 
 static PyObject *outside_leave_out(PyObject *object, PyObject *argument)
 {
-    const struct pfs_outside *outside = &((struct outside_object *)object)->outside;
-    int fd = PyObject_AsFileDescriptor(argument);
-    if (fd < 0)
-        return NULL;
-    if (outside->fd < 0)
-        return closed();
-    pfs_outside_leave_out(outside, fd);
-    Py_RETURN_NONE;
+    return mark_directory(object, argument, pfs_outside_leave_out);
 }
 
 PyDoc_STRVAR(fileno_doc, "fileno()\n--\n\nA descriptor that is readable when there is something to drain.");

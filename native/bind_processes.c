@@ -2,6 +2,7 @@
 #include "bindings.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #include "connector.h"
 #include "proc.h"
@@ -347,7 +348,30 @@ static PyObject *request_pid(PyObject *module, PyObject *container)
     return PyLong_FromLong(pfs_request_pid((const char *)container + sizeof(PyObject)));
 }
 
+PyDoc_STRVAR(is_quiet_doc, "is_quiet(*fds)\n--\n\n"
+                           "Whether nothing can be read from any of these (at most 8), and none is broken; does not block.");
+
+static PyObject *is_quiet(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    struct pollfd asked[8];
+    Py_ssize_t count = PyTuple_Size(arguments);
+    if (count > (Py_ssize_t)(sizeof asked / sizeof *asked)) {
+        PyErr_SetString(PyExc_ValueError, "more than 8 descriptors");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        long fd = PyLong_AsLong(PyTuple_GetItem(arguments, i));
+        if (fd == -1 && PyErr_Occurred())
+            return NULL;
+        asked[i] = (struct pollfd){.fd = (int)fd, .events = POLLIN};
+    }
+    /* Without giving other threads a turn, which costs more than this. */
+    return PyBool_FromLong(poll(asked, (nfds_t)count, 0) == 0);
+}
+
 static PyMethodDef methods[] = {
+    {"is_quiet", is_quiet, METH_VARARGS, is_quiet_doc},
     {"proc_read", proc_read, METH_O, proc_read_doc},
     {"proc_stat", proc_stat, METH_O, proc_stat_doc},
     {"request_pid", request_pid, METH_O, request_pid_doc},

@@ -22,7 +22,6 @@
 #ifndef FAN_MARK_EVICTABLE
 #define FAN_MARK_EVICTABLE 0x00000200
 #endif
-
 #ifndef FAN_MARK_IGNORE
 #define FAN_MARK_IGNORE 0x00000400
 #endif
@@ -134,13 +133,6 @@ int pfs_outside_watch(const struct pfs_outside *outside, int directory)
     return fanotify_mark(outside->fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, HEARD, directory, ".") < 0 ? errno : 0;
 }
 
-void pfs_outside_leave_out(const struct pfs_outside *outside, int directory)
-{
-    /* Since Linux 6.0; before that each file is left out when it is first told of. */
-    fanotify_mark(outside->fd, FAN_MARK_ADD | FAN_MARK_INODE | FAN_MARK_IGNORE | FAN_MARK_IGNORED_SURV_MODIFY,
-                  NOT_HEARD | FAN_EVENT_ON_CHILD, directory, ".");
-}
-
 bool pfs_outside_waits(const struct pfs_outside *outside)
 {
     struct pollfd waiting = {.fd = outside->fd, .events = POLLIN};
@@ -216,6 +208,12 @@ void pfs_outside_ignore(const struct pfs_outside *outside, const struct pfs_outs
         return;
     fanotify_mark(outside->fd, FAN_MARK_ADD | FAN_MARK_INODE | FAN_MARK_IGNORED_MASK | FAN_MARK_EVICTABLE, NOT_HEARD,
                   event->fd, NULL);
+}
+
+int pfs_outside_leave_out(const struct pfs_outside *outside, int directory)
+{
+    const unsigned int flags = FAN_MARK_ADD | FAN_MARK_IGNORE | FAN_MARK_IGNORED_SURV_MODIFY;
+    return fanotify_mark(outside->fd, flags, HEARD | FAN_EVENT_ON_CHILD, directory, ".") < 0 ? errno : 0;
 }
 
 void pfs_outside_release(struct pfs_outside *outside)

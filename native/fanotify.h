@@ -10,7 +10,7 @@
  * Where that file has been deleted meanwhile we may be the last to hold it, and closing it frees its blocks, which can
  * take milliseconds: a thread of our own does that.
  *
- * Needs CAP_SYS_ADMIN in the first user namespace; Linux 5.1, and 5.19 for `ignore`.
+ * Needs CAP_SYS_ADMIN in the first user namespace; Linux 5.1, and 5.19 for `ignore`, 6.0 for `leave_out`.
  * These files know no Python.  One thread at a time uses an object. */
 #ifndef PFS_FANOTIFY_H
 #define PFS_FANOTIFY_H
@@ -62,9 +62,6 @@ void pfs_outside_close(struct pfs_outside *outside);
  * fanotify_mark(2). */
 int pfs_outside_watch(const struct pfs_outside *outside, int directory);
 
-/* Tells nothing of the files in a directory, where the kernel knows how to. */
-void pfs_outside_leave_out(const struct pfs_outside *outside, int directory);
-
 /* Whether something is queued.  Does not block. */
 bool pfs_outside_waits(const struct pfs_outside *outside);
 
@@ -75,6 +72,10 @@ bool pfs_outside_take(struct pfs_outside *outside);
 /* Hears no more of the file of an event being opened or closed, until it changes or the kernel forgets it; execve is
  * told all the same.  Nothing where the kernel can't. */
 void pfs_outside_ignore(const struct pfs_outside *outside, const struct pfs_outside_event *event);
+
+/* Hears no more of files in an open directory (O_PATH is enough), whatever becomes of them; not of those below its own
+ * directories.  0, or an errno as fanotify_mark(2): EINVAL before Linux 6.0. */
+int pfs_outside_leave_out(const struct pfs_outside *outside, int directory);
 
 /* Closes the files of the batch. */
 void pfs_outside_release(struct pfs_outside *outside);

@@ -11,7 +11,7 @@ import pwd
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import structlog
@@ -84,7 +84,7 @@ class Lineage:
         self.recorder = Recorder(files, self.journal, now_ns, self.index.origin)
         self.recorder.replay(self.journal.read())
         self.journal.start()
-        branches.on_open = self._reopened
+        branches.on_open = self._opened
         leave_out = OutsideRules().and_also(*map(real_path, (store.path, mount_point))).leave_out
         self._mounts = Mounts()
         self._listener = _listener(leave_out)
@@ -103,7 +103,11 @@ class Lineage:
             own_threads,
             shown_name,
         )
-        watch = OutsideWatch(self._listener, self.processes, self.recorder, leave_out, now_ns, exits)
+        told = [source.fileno() for source in (connector, self._listener) if source is not None]
+        is_quiet = partial(_native.is_quiet, *told)
+        watch = OutsideWatch(
+            self._listener, self.processes, self.recorder, leave_out, now_ns, exits, is_quiet
+        )
         self.outside = OutsideFiles(self.capture, watch, self._listener, self._mounts, given, leave_out)
         self.sealer = Sealer(self.recorder, files, self.index, store)
         self.source = Both(self.recorder.source, self.index)
@@ -114,7 +118,8 @@ class Lineage:
             lambda asker, uid: asker in (0, own_uid, uid),
         )
 
-    def _reopened(self, tree: WorkingTree, branch: BranchRecord) -> None:
+    def _opened(self, tree: WorkingTree, branch: BranchRecord) -> None:
+        """A working tree is open, maybe after a crash; what we do with its files is not told to us."""
         self.recorder.reopened(tree.branch_id, branch.journal_generation)
         if self._listener is not None:
             _leave_out(self._listener, tree.working.directory)
@@ -185,10 +190,11 @@ def _listener(leave_out: Callable[[bytes], bool]) -> _native.Outside | None:
 
 
 def _leave_out(listener: _native.Outside, directory: Path) -> None:
-    """Our own working files come and go with those of the mount."""
+    """Where the kernel can't (before 6.0), each event is taken and dropped."""
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        listener.leave_out(fd)
+        with suppress(OSError):
+            listener.leave_out(fd)
     finally:
         os.close(fd)
 

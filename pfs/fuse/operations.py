@@ -211,10 +211,8 @@ class Operations(pyfuse3.Operations):
     ) -> tuple[FileInfo, EntryAttributes]:
         """CREATE."""
         parent = self._inodes.node(parent_inode)
-        caller = _caller(ctx)
-        node = await self._fs.make(parent, name, FileType.REGULAR, mode, caller)
-        info = self._opened(await self._fs.open(node, flags & ~os.O_TRUNC, caller, creates=True))
-        return info, self._known(node)
+        node, fh = await self._fs.create(parent, name, mode, flags & ~os.O_TRUNC, _caller(ctx))
+        return self._opened(fh), self._known(node)
 
     @guarded(bytes)
     async def read(self, fh: int, off: int, size: int) -> bytes:

@@ -46,6 +46,11 @@ class ExitsLast:
             self._held = [event for event in self._held if event[2] != pid]
         return back
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left of what the connector has told."""
+        return not self._held and not self.forked
+
     def waiting(self) -> int:
         """How many exits are held back."""
         return len(self._held)

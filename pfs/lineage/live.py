@@ -118,6 +118,7 @@ class Actor:
         "pins",
         "place",
         "repo",
+        "seen_through",
         "segment",
         "sinks",
         "stored",
@@ -147,6 +148,8 @@ class Actor:
         self.place: object = None  # of its first output: a Place, or the path of an outside file
         self.is_multiple = False  # whether it wrote at more than one place
         self.grips: dict[Grip, None] = {}  # open handles; of most programs only those that may write
+        # Open handles that it may read through, or could when it ended.
+        self.seen_through: dict[Grip, None] = {}
         # Of interactive programs: path → positions of inputs that what it writes there comes from.
         self.buffers: dict[bytes, set[int]] = {}
         self.hears = False  # whether something may reach it that it does not ask us for: `links` or `mapped`
@@ -338,6 +341,7 @@ class Grip:
 
     __slots__ = (
         "actor",
+        "ends_by_exec",
         "file",
         "floor",
         "generation",
@@ -367,6 +371,7 @@ class Grip:
         self.generation = 0
         self.mark = -1
         self.floor = 0
+        self.ends_by_exec = False
         self.path = b""  # of the file at the opening, where an interactive program opened it
 
     @property

@@ -28,6 +28,10 @@ class Exits(Protocol):
 
     forked: dict[int, None]
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no exit is held back and `forked` is empty."""
+
     def waiting(self) -> int:
         """How many exits are held back."""
 

@@ -51,8 +51,9 @@ class OutsideWatch:
         leave_out: Callable[[bytes], bool],
         now_ns: Callable[[], int],
         exits: Exits | None = None,
+        is_quiet: Callable[[], bool] = lambda: False,
     ) -> None:
-        """exits: the connector of `processes`, where there is one."""
+        """exits: the connector of `processes`, where there is one.  is_quiet: nothing is queued anywhere."""
         self.overflows = 0
         self.failures = 0  # writes that could not be recorded
         self.writes = 0  # that were recorded: readers may follow who never ask us anything
@@ -65,6 +66,7 @@ class OutsideWatch:
         self._leave_out = leave_out
         self._now_ns = now_ns
         self._exits = exits
+        self._is_quiet = is_quiet
         self._before_ns = now_ns()  # what is queued now was not, then
         self._who = OutsideWho(processes)
         self._written: OrderedDict[FileKey, Written] = OrderedDict()
@@ -78,6 +80,10 @@ class OutsideWatch:
     def drain(self) -> None:
         """Take what the kernel has told of processes and files since the last time."""
         processes, exits = self._processes, self._exits
+        now_ns = self._now_ns()
+        if (exits is None or exits.is_settled) and self._is_quiet():
+            self._before_ns = now_ns
+            return
         processes.drain()
         if self._source is None:
             return

@@ -139,6 +139,13 @@ class Processes:
             process.sure_ns = look.began_ns
         return image if image.is_adopted else None
 
+    def acting(self, tid: int) -> Image | None:
+        """`find` in a hurry: without a look, and None as well where nothing acts for the image yet."""
+        process = self.tasks.get(tid)
+        if process is None or process.sure_ns < self._doubt_ns or process.image.actor is None:
+            return None
+        return process.image
+
     def needs_look(self, tid: int) -> bool:
         """Whether a look may be enough where `find` found nothing."""
         process = self.tasks.get(tid)

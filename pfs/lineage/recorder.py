@@ -30,26 +30,28 @@ class Recorder(Acting):
         truncates: bool = False,
         executes: bool = False,
         creates: bool = False,
+        ends_by_exec: bool = False,
+        path: bytes | None = None,
     ) -> Grip:
         """A file of a working tree is opened.  Freezes what others wrote to it.  Raises OSError (of freeze).
 
         generation: the branch's current one.  creates: the file did not exist before.  executes: it becomes
-        the program of the image that follows this actor.
+        the program of the image that follows this actor.  ends_by_exec: its handle does not outlive that.
+        path: where the file is, if that is known.
         """
         tables = self._tables
         self._reach(place.branch, generation)
         file = tables.file(place)
         grip = Grip(file, actor, reads, writes)
+        grip.ends_by_exec = ends_by_exec
         file.enter(grip)
-        if writes:
-            file.hold(actor)
-            actor.grips[grip] = None
+        _give(grip, actor)
         try:
             if actor.hears and (truncates or creates):
                 flows.refresh(tables, actor)
             if creates:
                 if file.version is None:
-                    written.make(tables, actor, file)
+                    written.make(tables, actor, file, path)
             elif truncates:
                 written.empty(tables, actor, file)
             elif executes:
@@ -67,6 +69,30 @@ class Recorder(Acting):
         if tables.notes.batch:
             tables.flush()
         return grip
+
+    def create(
+        self,
+        actor: Actor,
+        place: Place,
+        path: bytes,
+        generation: int,
+        *,
+        reads: bool,
+        writes: bool,
+        ends_by_exec: bool = False,
+    ) -> Grip:
+        """A file has got its first name and is opened: `change` and `open` in one.  Raises OSError."""
+        self._change(actor, ChangeKind.CREATE, place, path)
+        return self.open(
+            actor,
+            place,
+            generation,
+            reads=reads,
+            writes=writes,
+            creates=True,
+            ends_by_exec=ends_by_exec,
+            path=path,
+        )
 
     def open_seen(self, actor: Actor, seen: Seen, *, executes: bool = False) -> None:
         """A file of a commit is opened."""
@@ -188,6 +214,7 @@ class Recorder(Acting):
         file.leave(grip)
         for actor in grip.holders:
             actor.grips.pop(grip, None)
+            actor.seen_through.pop(grip, None)
             if actor.mapped:
                 actor.mapped.pop(grip, None)
                 actor.hears = bool(actor.links or actor.mapped)
@@ -215,6 +242,18 @@ class Recorder(Acting):
 
         place: the file, or the directory's or link's file id.  replaced: what a rename has put away.
         """
+        self._change(actor, kind, place, path, to_path, replaced)
+        self._tables.flush()
+
+    def _change(
+        self,
+        actor: Actor | None,
+        kind: ChangeKind,
+        place: Place,
+        path: bytes,
+        to_path: bytes = b"",
+        replaced: Place | None = None,
+    ) -> None:
         tables = self._tables
         file = tables.files.get(place)
         version = None if file is None else file.version
@@ -233,7 +272,6 @@ class Recorder(Acting):
                 renamed.rename(tables, version, to_path, replaced)
             elif kind == ChangeKind.REMOVE:
                 tables.leave_unnamed(version)
-        tables.flush()
 
     def forget(self, place: Place, generation: int) -> None:
         """The bytes of a file were set by pfs itself: `Files.committed` says what is there now."""
@@ -296,9 +334,14 @@ class Recorder(Acting):
         if actor in grip.holders:
             return
         grip.holders = (*grip.holders, actor)
-        file = grip.file
-        if grip.writes:
-            file.hold(actor)
-            actor.grips[grip] = None
-        if file.is_mapped and grip.reads:
+        _give(grip, actor)
+        if grip.file.is_mapped and grip.reads:
             self.maps(grip, actor)
+
+
+def _give(grip: Grip, actor: Actor) -> None:
+    if grip.reads:
+        actor.seen_through[grip] = None
+    if grip.writes:
+        grip.file.hold(actor)
+        actor.grips[grip] = None

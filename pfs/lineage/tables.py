@@ -42,9 +42,8 @@ class Tables(Kept):
         super().__init__(files, notes, now_ns)
         self._resolve = resolve
         self.stored_lately: dict[Origin, int] = {}  # row of a segment → version, until the index knows it
-        self._bases: dict[
-            Place, LiveVersion | External
-        ] = {}  # what files without a live version hold, as far as was asked
+        # What files without a live version hold, as far as was asked.
+        self._bases: dict[Place, LiveVersion | External] = {}
 
     # files, and versions from elsewhere
 
@@ -192,11 +191,16 @@ class Tables(Kept):
     # versions
 
     def begin_version(
-        self, actor: Actor | None, file: File, relation: int, previous: LiveVersion | External | None
+        self,
+        actor: Actor | None,
+        file: File,
+        relation: int,
+        previous: LiveVersion | External | None,
+        path: bytes | None = None,
     ) -> LiveVersion:
         """Begin the next version of a file.  The caller fills it in and notes it.
 
-        actor: whose it will be; None: made by nobody recorded.
+        actor: whose it will be; None: made by nobody recorded.  path: where the file is, if that is known.
         """
         place, number = file.place, self.next_number()
         began = NOBODY_BEGAN
@@ -207,7 +211,9 @@ class Tables(Kept):
             version_number = version_id(actor.activity.id, actor.ordinal)
             actor.ordinal += 1
             began = (actor.number, actor.ordinal)
-        version = LiveVersion(version_number, number, place, self.below.path(place), relation)
+        if path is None:
+            path = self.below.path(place)
+        version = LiveVersion(version_number, number, place, path, relation)
         version.generation, version.began = self.generations.get(place.branch, 0), began
         if previous is not None:
             self.follow(version, previous, self.base_of(previous, actor))

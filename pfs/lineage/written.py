@@ -13,9 +13,9 @@ from pfs.lineage.looked import freeze, is_shared_with, newest, raw
 from pfs.lineage.tables import Tables
 
 
-def make(tables: Tables, actor: Actor, file: File) -> None:
+def make(tables: Tables, actor: Actor, file: File, path: bytes | None = None) -> None:
     """A file was made: empty, its maker's until somebody writes."""
-    version = tables.begin_version(actor, file, Relation.CREATED, None)
+    version = tables.begin_version(actor, file, Relation.CREATED, None, path)
     version.time_ns = tables.now_ns()
     tables.credit(version, actor, Flag.NONE)  # noted once it is written or closed
 

@@ -19,7 +19,7 @@ from pfs.versioning.lineage_names import StoredNames
 
 
 class Holders:
-    """What holds versions (pfs.lineage.retention.Known).  For one question: it remembers what it looked up."""
+    """What holds versions (pfs.lineage.retention.Known), for one question: it remembers what it found."""
 
     def __init__(self, source: Source, names: StoredNames, settings: Settings) -> None:
         self._source = source

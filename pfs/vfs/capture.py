@@ -67,6 +67,7 @@ class Capture:
         self.knows_callers = False  # whether READ and WRITE say who makes them
         self._describe = describe
         self._prefix = mount_point
+        self._below = mount_point.rstrip(b"/") + b"/"
         self._own_threads = own_threads
         self._shown_name = shown_name
         self._pipes = Pipes(processes, self._read, self.drain)
@@ -74,7 +75,6 @@ class Capture:
         self._to_describe, self._executed = trio.open_memory_channel[int](EXECUTED_MAX)
         self._readers = trio.CapacityLimiter(DESCRIBE_THREADS)
         self._threads = trio.CapacityLimiter(ABANDONED_MAX)
-        self._reading: dict[Actor, dict[Grip, bool]] = {}  # readable handles by opener: close on exec?
         self._across: dict[Image, list[Grip]] = {}  # handles that were open when an image began by exec
         self._mappable: dict[Node, list[Actor]] = {}  # who may store to a file through a mapping
         # those that ran when the last daemon ended: one that goes on still knows what it knew
@@ -112,6 +112,15 @@ class Capture:
         now = None if process is None else process.image
         if now is not None and now is not image and now.parent is image and self._pipes.holds(image):
             self._stages.append(now)
+
+    def known(self, tid: int) -> Actor | None:
+        """The actor of a thread whose image surely has one; None where only `actor` can tell."""
+        self.drain()
+        image = self.processes.acting(tid)
+        if image is None or image.reason == NEVER_ASKED:
+            return None
+        actor: Actor | None = image.actor
+        return actor
 
     def find(self, tid: int) -> Actor | None:
         """The actor of a thread whose image is surely known; None where it has to be looked at first."""
@@ -179,10 +188,10 @@ class Capture:
         if raw is not None and not forked:
             self._inherit(actor, parent, raw)
         for grip in self._across.pop(image, ()):
-            if grip in self._reading.get(grip.actor, ()):
+            if grip in grip.file.grips:  # it is still open
                 self.recorder.inherit(grip, actor)
         if raw is not None and not forked and parent is not None and raw.has_closed_input:
-            for grip in self._reading.get(parent, ()):
+            for grip in parent.seen_through:
                 self.recorder.guess(grip, actor)
         self._connect(image, actor)
         if self.outside is not None:
@@ -193,15 +202,18 @@ class Capture:
 
     def _inherit(self, actor: Actor, parent: Actor | None, raw: RawDescription) -> None:
         """Files of the mount that were open before the exec are inputs of the new image."""
-        older: dict[Actor, None] = {}
+        inside = [target for _, target, _ in raw.fds if target.startswith(self._below)]
+        if not inside:
+            return
+        older: set[Actor] = set()
+        grips: dict[bytes, dict[Grip, None]] = {}
         while parent is not None and parent not in older:
-            older[parent] = None
+            older.add(parent)
+            for grip in parent.seen_through:
+                grips.setdefault(self._shown_path(grip), {})[grip] = None
             parent = parent.parent
-        grips = [grip for one in older for grip in self._reading.get(one, ())]
-        targets = {target for _, target, _ in raw.fds} if grips else ()
-        for grip in grips:
-            node = self.files.node(grip.place)
-            if node is not None and self._shown_path(node) in targets:
+        for target in inside:
+            for grip in grips.get(target, ()):
                 self.recorder.inherit(grip, actor)
 
     def _connect(self, image: Image, actor: Actor) -> None:
@@ -267,7 +279,7 @@ class Capture:
             self._stages.append(new)
         actor: Actor | None = old.actor
         if actor is not None:
-            across = [grip for grip in self._reading.get(actor, ()) if not self._reading[actor][grip]]
+            across = [grip for grip in actor.seen_through if grip.actor is actor and not grip.ends_by_exec]
             if across:
                 self._across[new] = across
                 new.inherited = 0  # so that its end is told
@@ -281,6 +293,10 @@ class Capture:
 
     # what is done
 
+    def opens_at_once(self, tid: int, node: Node) -> Actor | None:
+        """Who opens a file, where nothing has to be waited for; None where `opening` is to tell."""
+        return None if node in self._mappable else self.known(tid)
+
     async def opening(self, tid: int, node: Node) -> Actor | None:
         """Who opens a file; stores through mappings that it must not miss are fetched first."""
         actor = await self.actor(tid)
@@ -290,7 +306,7 @@ class Capture:
                 await self.mapped.flush_node(node.tree, node)
         return actor
 
-    def opened(self, actor: Actor, node: Node, flags: int, *, creates: bool = False) -> Grip | None:
+    def opened(self, actor: Actor, node: Node, flags: int) -> Grip | None:
         """A file is open; truncation was told before."""
         executes = bool(flags & FMODE_EXEC)
         access = flags & os.O_ACCMODE
@@ -307,16 +323,35 @@ class Capture:
             writes=access != os.O_RDONLY,
             truncates=bool(flags & os.O_TRUNC),
             executes=executes,
-            creates=creates,
+            ends_by_exec=bool(flags & os.O_CLOEXEC),
         )
-        if grip.reads:
-            self._reading.setdefault(actor, {})[grip] = bool(flags & os.O_CLOEXEC)
         if access == os.O_RDWR:
             self._mappable.setdefault(node, []).append(actor)
         return grip
 
-    def _shown_path(self, node: Node) -> bytes:
-        """The path that /proc shows for an open handle."""
+    def created(self, actor: Actor, node: Node, flags: int) -> Grip:
+        """A file was made and is open."""
+        tree = node.tree
+        assert isinstance(tree, WorkingTree)
+        access = flags & os.O_ACCMODE
+        grip = self.recorder.create(
+            actor,
+            self.files.place(node),
+            path_of(node),
+            tree.generation.number,
+            reads=access != os.O_WRONLY,
+            writes=access != os.O_RDONLY,
+            ends_by_exec=bool(flags & os.O_CLOEXEC),
+        )
+        if access == os.O_RDWR:
+            self._mappable.setdefault(node, []).append(actor)
+        return grip
+
+    def _shown_path(self, grip: Grip) -> bytes:
+        """The path that /proc shows for an open handle; b"" where it shows none."""
+        node = self.files.node(grip.place)
+        if node is None:
+            return b""
         assert isinstance(node.tree, Tree)
         return b"/".join([self._prefix, self._shown_name(node.tree), path_of(node)])
 
@@ -331,12 +366,8 @@ class Capture:
         if actor is not None:
             self.recorder.read(grip, actor)
 
-    async def writer(self, tid: int) -> Actor | None:
-        """Who makes a WRITE; None where the kernel does not say: pages stored to through a mapping."""
-        return await self.actor(tid) if tid else None
-
     def writing(self, grip: Grip, actor: Actor | None, node: Node, offset: int) -> None:
-        """Before bytes change."""
+        """Before bytes change.  No actor: the kernel does not say whose (stores through a mapping)."""
         tree = node.tree
         assert isinstance(tree, WorkingTree)
         generation, size = tree.generation.number, tree.content(node).size
@@ -356,11 +387,6 @@ class Capture:
 
     def closed(self, grip: Grip, node: Node) -> None:
         """A handle is released."""
-        if grip.reads:
-            held = self._reading[grip.actor]
-            del held[grip]
-            if not held:
-                del self._reading[grip.actor]
         if grip.reads and grip.writes:
             holders = self._mappable[node]
             holders.remove(grip.actor)

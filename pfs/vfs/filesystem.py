@@ -128,14 +128,32 @@ class Filesystem:
             if parent is parent.tree.root and kind == FileType.DIRECTORY:
                 return await self._root.mkdir(name, mode, caller.uid, caller.gid)
             raise failure(errno.EPERM)
-        tree = self._writable(parent)
-        if name == DOT_PFS:
-            raise failure(errno.EEXIST)
+        tree = self._taking(parent, name)
         actor = await self._actor(caller.pid)
         node = names.create(tree, parent, name, kind, mode & 0o7777, caller.uid, caller.gid, target)
         if actor is not None and self.capture is not None:
             self.capture.made(actor, node, kind)
         return node
+
+    async def create(
+        self, parent: Node, name: bytes, mode: int, flags: int, caller: Caller
+    ) -> tuple[Node, int]:
+        """Make a file and open it: the number of its handle, too."""
+        if isinstance(parent.tree, SpecialTree):
+            raise failure(errno.EPERM)
+        tree = self._taking(parent, name)
+        capture, actor = self.capture, None
+        if capture is not None:
+            actor = capture.known(caller.pid) or await capture.actor(caller.pid)
+        kind, mode = FileType.REGULAR, mode & 0o7777
+        node = names.create(tree, parent, name, kind, mode, caller.uid, caller.gid)
+        handle = Handle(node, flags, caller)
+        if handle.writes:
+            self._begin_to_write(tree, handle)
+        if actor is not None and capture is not None:
+            handle.grip = capture.created(actor, node, flags)
+        handle.own = caller.pid in self.own_threads
+        return node, self._keep(handle)
 
     async def remove(self, parent: Node, name: bytes, caller: Caller, *, directory: bool) -> None:
         """Unlink or rmdir; in the root rmdir deletes a clean branch."""
@@ -256,36 +274,40 @@ class Filesystem:
 
     async def _actor(self, tid: int) -> Actor | None:
         """Who asks, as lineage knows it; None where nothing is recorded."""
-        return None if self.capture is None else await self.capture.actor(tid)
+        capture = self.capture
+        return None if capture is None else capture.known(tid) or await capture.actor(tid)
 
-    async def open(self, node: Node, flags: int, caller: Caller, *, creates: bool = False) -> int:
-        """Open a file, which was made just now where it `creates`; returns the number of its handle."""
+    async def open(self, node: Node, flags: int, caller: Caller) -> int:
+        """Open a file; returns the number of its handle."""
         handle = Handle(node, flags, caller)
-        actor = None
-        if self.capture is not None and not isinstance(node.tree, SpecialTree):
-            actor = await self.capture.opening(caller.pid, node)
+        capture, actor = self.capture, None
         if isinstance(node.tree, SpecialTree):
             if isinstance(node, Special) and isinstance(node.shown, ShownFile):
                 if handle.writes and node.shown.write is None:
                     raise failure(errno.EACCES)
                 shown = node.shown
                 handle.text = shown.read() if shown.explain is None else await shown.explain(caller)
-        elif handle.writes or flags & os.O_TRUNC:
+        elif capture is not None:
+            actor = capture.opens_at_once(caller.pid, node) or await capture.opening(caller.pid, node)
+        if not isinstance(node.tree, SpecialTree) and (handle.writes or flags & os.O_TRUNC):
             tree = self._writable(node)
             if flags & os.O_TRUNC:
-                if actor is not None and self.capture is not None:
-                    self.capture.truncating(actor, node, 0)
+                if actor is not None and capture is not None:
+                    capture.truncating(actor, node, 0)
                 files.truncate(tree, node, 0)
             if handle.writes:
-                tree.load(node)
-                tree.writers += 1
-                if flags & os.O_ACCMODE == os.O_RDWR:
-                    tree.mappable[node] = tree.mappable.get(node, 0) + 1
-        if actor is not None and self.capture is not None:
-            handle.grip = self.capture.opened(actor, node, flags, creates=creates)
+                self._begin_to_write(tree, handle)
+        if actor is not None and capture is not None:
+            handle.grip = capture.opened(actor, node, flags)
         handle.own = caller.pid in self.own_threads
-        node.tree.open(node)
         return self._keep(handle)
+
+    def _begin_to_write(self, tree: WorkingTree, handle: Handle) -> None:
+        node = handle.node
+        tree.load(node)
+        tree.writers += 1
+        if handle.flags & os.O_ACCMODE == os.O_RDWR:
+            tree.mappable[node] = tree.mappable.get(node, 0) + 1
 
     def handles(self) -> list[dict[str, object]]:
         """What is open, for `pfs debug`."""
@@ -335,9 +357,10 @@ class Filesystem:
         tree = node.tree
         if isinstance(tree, WorkingTree):
             handle.wrote = True
-            if handle.grip is not None and self.capture is not None:
-                actor = await self.capture.writer(tid)
-                self.capture.writing(handle.grip, actor, node, offset)
+            capture = self.capture
+            if handle.grip is not None and capture is not None:
+                actor = (capture.known(tid) or await capture.actor(tid)) if tid else None
+                capture.writing(handle.grip, actor, node, offset)
             return files.write(tree, node, offset, data)
         if isinstance(node, Special) and isinstance(node.shown, ShownFile) and node.shown.write is not None:
             await node.shown.write(data, handle.caller.uid, handle.caller.pid)
@@ -368,7 +391,6 @@ class Filesystem:
 
     def open_directory(self, node: Node, caller: Caller) -> int:
         """Open a directory; returns the number of its handle."""
-        node.tree.open(node)
         return self._keep(Handle(node, os.O_RDONLY, caller))
 
     def list(self, number: int, position: int) -> Listing | list[Listed]:
@@ -389,7 +411,15 @@ class Filesystem:
             raise failure(errno.EROFS)
         return tree
 
+    def _taking(self, parent: Node, name: bytes) -> WorkingTree:
+        """The tree that a new name is for."""
+        tree = self._writable(parent)
+        if name == DOT_PFS:
+            raise failure(errno.EEXIST)
+        return tree
+
     def _keep(self, handle: Handle) -> int:
+        handle.node.tree.open(handle.node)
         number = self._next_handle
         self._next_handle += 1
         self._handles[number] = handle

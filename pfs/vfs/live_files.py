@@ -43,13 +43,18 @@ class LiveFiles:
     def __init__(self, branches: Branches, repo_of: Callable[[Tree], int]) -> None:
         self._branches = branches
         self._repo_of = repo_of
+        self._repos: dict[int, int] = {}  # branch → repo, as far as was asked
         self._kept: defaultdict[int, dict[Kept, None]] = defaultdict(dict)
 
     def place(self, node: Node) -> Place:
         """The place of a file in a working tree."""
         tree = node.tree
         assert isinstance(tree, WorkingTree)
-        return Place(self._repo_of(tree), tree.branch_id, node.file_id)
+        branch = tree.branch_id
+        repo = self._repos.get(branch)
+        if repo is None:
+            repo = self._repos[branch] = self._repo_of(tree)
+        return Place(repo, branch, node.file_id)
 
     def node(self, place: Place) -> Node | None:
         """The file at a place, as long as the kernel knows it or it differs from what is committed."""

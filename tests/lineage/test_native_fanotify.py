@@ -120,6 +120,25 @@ def test_our_own_doing_is_not_told(hear: Hear, tmp_path: Path) -> None:
     assert heard(outside, os.getpid()) == []
 
 
+def test_files_of_a_directory_that_is_left_out_are_never_queued(hear: Hear, tmp_path: Path) -> None:
+    left_out = tmp_path / "left out"
+    (left_out / "below").mkdir(parents=True)
+    outside = hear()
+    fd = os.open(left_out, os.O_PATH | os.O_DIRECTORY)
+    try:
+        outside.leave_out(fd)
+    finally:
+        os.close(fd)
+    outside.drain(LIMIT)
+    (left_out / "ours").write_text("some")
+    (left_out / "ours").write_text("more")
+    assert heard(outside, os.getpid()) == []
+    write = "import sys; open(sys.argv[1], 'w').write('some')"
+    assert heard(outside, run(write, left_out / "theirs")) == []
+    told = heard(outside, run(write, left_out / "below" / "theirs"))
+    assert [event[2] for event in told] == [os.fsencode(left_out / "below" / "theirs")]
+
+
 def test_an_ignored_file_is_asked_about_once_until_it_changes(hear: Hear, tmp_path: Path) -> None:
     asked: list[bytes] = []
 
