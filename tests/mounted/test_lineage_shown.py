@@ -139,9 +139,10 @@ def test_one_file_is_blamed_and_raw_files_are_compared(mount: Mount, tree: Path)
     mount.commit(tree)
     mount.stop()
     mount.start()
-    answer = asked(mount, "why", "repo@~1", "repo", "raw.txt")
-    assert (answer["same"], answer["causes"]) == (False, [])
-    assert asked(mount, "why", "repo", "repo", "raw.txt")["same"]
+    answer = asked(mount, "why", "repo@~1:raw.txt", "repo:raw.txt")
+    assert [cause["kind"] for cause in answer["causes"]] == ["unrecorded"]
+    same = run(PFS, "--store", mount.store, "why", "repo:raw.txt", "repo:raw.txt", check=False)
+    assert (same.returncode, same.stdout) == (1, b"the two versions are the same\n")
 
 
 def test_bytes_stay_for_a_reason(mount: Mount, tree: Path) -> None:
