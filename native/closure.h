@@ -1,6 +1,6 @@
 /* Closures over the graph of the lineage index: what versions came from, or what came from them.
  *
- * The graph comes in blocks of 32-bit words; pfs/lineage/index_graph.py specifies them, pfs/lineage/closure.py says
+ * The graph comes in blocks of 32-bit words; pfs/lineage/index/graph.py specifies them, pfs/lineage/index/closure.py says
  * what a closure is.  A walk asks for a block when it first needs it, so its cost follows the answer.  Blocks may
  * hold anything: nothing outside of them is read, and no chain in them is followed for ever.
  *

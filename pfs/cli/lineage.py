@@ -11,8 +11,8 @@ Text is drawn from it here, not in the daemon.
     why      {old: PLACE, new: PLACE}: a file in two revisions                      → replies.WhyReply
 
 LEVEL is a name of pfs.lineage.facts.Level in small letters.  WHEN is a date as in revisions, which the daemon
-reads by its own clock (pfs.namespace.when).  What answers, over a `Source` and `Names`: pfs.lineage.ask.ask;
-who, blame, ps and process of pfs.lineage.questions (parse_activity reads `p:…`); pfs.lineage.why.why.
+reads by its own clock (pfs.namespace.when).  What answers, over a `Source` and `Names`, is in
+pfs.lineage.answers: ask.ask; who, blame, ps and process of questions (parse_activity reads `p:…`); why.why.
 replies.to_json makes the result.  Errors: NotFound where nothing is recorded, UsageError for an id or a level
 that is none.
 """

@@ -122,7 +122,7 @@ class Control:
 
     async def explain(self, place: bytes, caller: Caller) -> bytes:
         """What `pfs lineage` says of `REPO[@REV]:PATH`, for a program that opens `.pfs/lineage/NAME`."""
-        from pfs.lineage.answer import from_json  # as with Daemon._build_lineage
+        from pfs.lineage.answers.answer import from_json  # as with Daemon._build_lineage
         from pfs.lineage.render.text import render_text
 
         groups = await trio.to_thread.run_sync(_groups, caller.uid, caller.gid, limiter=self._limiter)

@@ -19,21 +19,21 @@ import trio
 
 from pfs import _native
 from pfs.errors import PfsError
-from pfs.lineage.both import Both
-from pfs.lineage.describe import activity
-from pfs.lineage.exits_last import ExitsLast
 from pfs.lineage.facts import Activity
-from pfs.lineage.image import Image
-from pfs.lineage.index import open_index
-from pfs.lineage.journal import Journal
-from pfs.lineage.live import Actor
-from pfs.lineage.mount_table import Mounts
-from pfs.lineage.outside_rules import OutsideRules
-from pfs.lineage.outside_watch import OutsideWatch
-from pfs.lineage.outside_words import DescribeFiles
-from pfs.lineage.processes import Processes
-from pfs.lineage.recorder import Recorder
-from pfs.lineage.secrets import Redactor, load_key
+from pfs.lineage.index.both import Both
+from pfs.lineage.index.database import open_index
+from pfs.lineage.live.journal import Journal
+from pfs.lineage.live.state import Actor
+from pfs.lineage.outside.mount_table import Mounts
+from pfs.lineage.outside.rules import OutsideRules
+from pfs.lineage.outside.watch import OutsideWatch
+from pfs.lineage.outside.words import DescribeFiles
+from pfs.lineage.processes.describe import activity
+from pfs.lineage.processes.exits_last import ExitsLast
+from pfs.lineage.processes.image import Image
+from pfs.lineage.processes.table import Processes
+from pfs.lineage.recording.recorder import Recorder
+from pfs.lineage.redaction.secrets import Redactor, load_key
 from pfs.overlay.branches import Branches
 from pfs.overlay.tree import Tree
 from pfs.overlay.worktree import WorkingTree

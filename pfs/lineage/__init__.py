@@ -1,7 +1,11 @@
 """Who made each version, with which command line, out of what.
 
-Facts (facts) come from processes (processes, description, secrets), are put together by the rules of the
-model (recorder, evidence), survive a crash (journal), go into commits (segment), are found again (index)
-and answer questions (answer, jobs, and what is below render).  Nothing here waits: threads and the event
-loop belong to the layers above.
+```
+render                                   answers as text, pictures and exports
+answers                                  questions, over any `facts.Source`
+recording | outside | index | segment    what happens, becomes facts; facts at rest; where each is found
+live | processes                         facts that no commit holds yet; who acts
+redaction | group                        what is never stored; what a commit stores together
+facts                                    activities, versions, inputs, changes
+```
 """

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pfs.errors import CorruptObject, NotFound
+from pfs.lineage.answers.nodes import Place
 from pfs.lineage.facts import Version
-from pfs.lineage.nodes import Place
 from pfs.overlay.tree import Readers
 from pfs.repo.records import BranchRecord
 from pfs.repo.repo import Repo
@@ -21,7 +21,7 @@ from pfs.versioning.read import CommitFiles
 
 @dataclass(frozen=True)
 class StoredNames:
-    """Names and places in a store, for one asker (pfs.lineage.nodes.Names)."""
+    """Names and places in a store, for one asker (pfs.lineage.answers.nodes.Names)."""
 
     store: Store
     repositories: Repositories

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pfs.lineage.group import Group
-from pfs.lineage.index import Index
+from pfs.lineage.index.database import Index
 from pfs.lineage.segment import decode, segments_below
 from pfs.objects.ids import Kind
 from pfs.repo.repositories import Repositories

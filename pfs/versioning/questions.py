@@ -1,7 +1,7 @@
 """Questions about lineage: each takes JSON arguments and gives a JSON result, in a thread, from the index.
 
 As with other reading operations, what is asked about is frozen first: a checkpoint stores what was recorded
-of a working tree.  Who may see whose command lines is in the names (pfs.lineage.nodes).
+of a working tree.  Who may see whose command lines is in the names (pfs.lineage.answers.nodes).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 from msgspec import to_builtins
 
 from pfs.errors import NotFound, UsageError
-from pfs.lineage import questions
-from pfs.lineage.answer import to_json
-from pfs.lineage.ask import ask
+from pfs.lineage.answers import questions
+from pfs.lineage.answers.answer import to_json
+from pfs.lineage.answers.ask import ask
+from pfs.lineage.answers.why import why as find_causes
 from pfs.lineage.facts import NOTHING, Level, Source, Version, raw_version_id
-from pfs.lineage.why import why as find_causes
 from pfs.namespace.when import parse_when
 from pfs.objects.entry import Entry, FileType
 from pfs.versioning import keeping
@@ -56,7 +56,7 @@ def lineage(asked: Asked, args: Args) -> Json:
 
 
 def who(asked: Asked, args: Args) -> Json:
-    """{place} → all that happened to a name (pfs.lineage.replies.WhoReply)."""
+    """{place} → all that happened to a name (pfs.lineage.answers.replies.WhoReply)."""
     place = asked.context.open(args["place"])
     return to_builtins(questions.who(asked.source, asked.names, place.resolution.repo.repo_id, place.path))
 
@@ -82,7 +82,7 @@ def _listed(asked: Asked, entry: Entry, path: bytes) -> questions.Listed:
 
 
 def ps(asked: Asked, args: Args) -> Json:
-    """{command, user, since, limit} → recorded processes (pfs.lineage.replies.PsReply)."""
+    """{command, user, since, limit} → recorded processes (pfs.lineage.answers.replies.PsReply)."""
     since = args.get("since")
     return to_builtins(
         questions.ps(
@@ -97,13 +97,13 @@ def ps(asked: Asked, args: Args) -> Json:
 
 
 def process(asked: Asked, args: Args) -> Json:
-    """{process} → all that is known of one process (pfs.lineage.replies.ProcessReply)."""
+    """{process} → all that is known of one process (pfs.lineage.answers.replies.ProcessReply)."""
     number = questions.parse_activity(args["process"])
     return to_builtins(questions.process(asked.source, asked.names, number))
 
 
 def why(asked: Asked, args: Args) -> Json:
-    """{old, new} → what made the difference (pfs.lineage.replies.WhyReply)."""
+    """{old, new} → what made the difference (pfs.lineage.answers.replies.WhyReply)."""
     source: Source = asked.source
     versions = []
     for place in (asked.context.open(args["old"]), asked.context.open(args["new"])):

@@ -21,9 +21,9 @@ import structlog
 from pfs.errors import CorruptObject, PfsError
 from pfs.lineage.facts import Change
 from pfs.lineage.group import Group, Origin
-from pfs.lineage.index import Index
-from pfs.lineage.live import LiveVersion
-from pfs.lineage.recorder import Recorder
+from pfs.lineage.index.database import Index
+from pfs.lineage.live.state import LiveVersion
+from pfs.lineage.recording.recorder import Recorder
 from pfs.lineage.segment import decode, encode
 from pfs.objects.ids import Kind
 from pfs.overlay.content import Committed, Content, Layer, resolve

@@ -17,12 +17,12 @@ import structlog
 import trio
 
 from pfs.lineage.facts import Activity, ChangeKind, Ending, Flag, Level
-from pfs.lineage.image import Image
-from pfs.lineage.live import Actor, Grip
-from pfs.lineage.outside_watch import OutsideWatch
-from pfs.lineage.processes import Processes
-from pfs.lineage.raw_description import RawDescription
-from pfs.lineage.recorder import Recorder
+from pfs.lineage.live.state import Actor, Grip
+from pfs.lineage.outside.watch import OutsideWatch
+from pfs.lineage.processes.image import Image
+from pfs.lineage.processes.raw_description import RawDescription
+from pfs.lineage.processes.table import Processes
+from pfs.lineage.recording.recorder import Recorder
 from pfs.objects.entry import FileType
 from pfs.overlay.attributes import Change
 from pfs.overlay.node import Node, path_of

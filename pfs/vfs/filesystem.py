@@ -33,7 +33,7 @@ from pfs.vfs.special import ShownFile, Special, SpecialTree
 from pfs.vfs.virtual_xattrs import PREFIX, VirtualXattrs
 
 if TYPE_CHECKING:  # a daemon that records nothing does without
-    from pfs.lineage.live import Actor, Grip
+    from pfs.lineage.live.state import Actor, Grip
     from pfs.vfs.capture import Capture
 
 RENAME_NOREPLACE = 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
-from pfs.lineage.command import program_shown, quote
+from pfs.lineage.answers.command import program_shown, quote
 from pfs.lineage.facts import NOTHING, Source, Version, spell_activity, spell_version
 from pfs.overlay.node import Node
 from pfs.overlay.tree import Tree

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from pfs.lineage.live import Held, Place, Seen
+from pfs.lineage.live.state import Held, Place, Seen
 from pfs.overlay import files
 from pfs.overlay.branches import Branches
 from pfs.overlay.content import Committed, Content, layers, resolve

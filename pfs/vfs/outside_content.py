@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 from pfs import chunker
-from pfs.lineage.outside_done import Fact
+from pfs.lineage.outside.done import Fact
 from pfs.objects.file import ChunkRow, FileContent, FileWriter
 from pfs.objects.ids import Kind
 from pfs.objects.ports import HashOnly

@@ -16,12 +16,12 @@ from typing import Final, Protocol
 import structlog
 import trio
 
-from pfs.lineage.image import Image
-from pfs.lineage.live import Actor
-from pfs.lineage.mount_table import Mounts, MountTable, open_mount
-from pfs.lineage.outside_done import Fact
-from pfs.lineage.outside_watch import OutsideWatch
-from pfs.lineage.outside_words import DescribeFiles
+from pfs.lineage.live.state import Actor
+from pfs.lineage.outside.done import Fact
+from pfs.lineage.outside.mount_table import Mounts, MountTable, open_mount
+from pfs.lineage.outside.watch import OutsideWatch
+from pfs.lineage.outside.words import DescribeFiles
+from pfs.lineage.processes.image import Image
 from pfs.vfs.capture import NEVER_ASKED, Capture
 from pfs.vfs.outside_content import content_of
 

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import trio
 
-from pfs.lineage.image import Image
-from pfs.lineage.processes import Processes
-from pfs.lineage.raw_description import RawDescription
+from pfs.lineage.processes.image import Image
+from pfs.lineage.processes.raw_description import RawDescription
+from pfs.lineage.processes.table import Processes
 
 PIPES_MAX = 10_000  # the least recently seen are forgotten
 RELATIVES_MAX = 64

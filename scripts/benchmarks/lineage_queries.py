@@ -19,8 +19,6 @@ from functools import partial
 from pathlib import Path
 
 from pfs.disk import Disk
-from pfs.lineage.both import Both
-from pfs.lineage.closure import downstream, upstream
 from pfs.lineage.facts import (
     Activity,
     ActivityKey,
@@ -32,7 +30,9 @@ from pfs.lineage.facts import (
     version_id,
 )
 from pfs.lineage.group import Group, Slice
-from pfs.lineage.index import Index, open_index
+from pfs.lineage.index.both import Both
+from pfs.lineage.index.closure import downstream, upstream
+from pfs.lineage.index.database import Index, open_index
 from tests.lineage.sources import Story
 
 MIB = 1024 * 1024

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from pfs.errors import NotFound
-from pfs.lineage.answer import to_json
-from pfs.lineage.ask import ask
+from pfs.lineage.answers.answer import to_json
+from pfs.lineage.answers.ask import ask
+from pfs.lineage.answers.questions import Listed, blame, process, ps, who
+from pfs.lineage.answers.replies import to_json as reply_json
+from pfs.lineage.answers.why import why
 from pfs.lineage.facts import ChangeKind
-from pfs.lineage.questions import Listed, blame, process, ps, who
-from pfs.lineage.replies import to_json as reply_json
-from pfs.lineage.why import why
 from tests.cli.conftest import Run, Serve
 from tests.lineage.sources import Story
 from tests.lineage.stories import ALICE, Trained

@@ -12,10 +12,10 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from pfs.disk import Disk
-from pfs.lineage.closure_walk import Edge, EdgeKind
 from pfs.lineage.facts import ChangeKind, Input, Level, Relation, Source, Version
 from pfs.lineage.group import Group, Origin, Slice
-from pfs.lineage.index import Index, open_index
+from pfs.lineage.index.database import Index, open_index
+from pfs.lineage.index.walk import Edge, EdgeKind
 from tests.lineage.sources import FactSource, Story
 
 T = TypeVar("T")

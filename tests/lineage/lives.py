@@ -7,7 +7,7 @@ from typing import Any
 
 from pfs.lineage.facts import Flag, Level, Relation
 from pfs.lineage.group import Group, Slice
-from pfs.lineage.index import Index
+from pfs.lineage.index.database import Index
 from tests.lineage.drawn import segment_id
 from tests.lineage.sources import Story
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pfs.lineage.image import Image
-from pfs.lineage.processes import Processes
+from pfs.lineage.processes.image import Image
+from pfs.lineage.processes.table import Processes
 
 BOOT = bytes(range(16))
 OWN = 2

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pfs.lineage.exits_last import ExitsLast
 from pfs.lineage.facts import Activity, Level, activity_id
-from pfs.lineage.image import Image
-from pfs.lineage.live import Actor
-from pfs.lineage.outside_done import Fact
-from pfs.lineage.outside_told import EXECUTED, Event
-from pfs.lineage.outside_watch import OutsideWatch
-from pfs.lineage.processes import Processes
-from pfs.lineage.raw_description import RawDescription
+from pfs.lineage.live.state import Actor
+from pfs.lineage.outside.done import Fact
+from pfs.lineage.outside.told import EXECUTED, Event
+from pfs.lineage.outside.watch import OutsideWatch
+from pfs.lineage.processes.exits_last import ExitsLast
+from pfs.lineage.processes.image import Image
+from pfs.lineage.processes.raw_description import RawDescription
+from pfs.lineage.processes.table import Processes
 
 NOW = 10**18
 LONG_AGO = NOW - 10**15

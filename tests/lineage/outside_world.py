@@ -10,13 +10,13 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from pfs.lineage.exits_last import ExitsLast
 from pfs.lineage.facts import Activity, activity_id
-from pfs.lineage.image import Image
-from pfs.lineage.live import Actor
-from pfs.lineage.outside_told import EXECUTED, OPENED, READ, WROTE, Event
-from pfs.lineage.outside_watch import OutsideWatch
-from pfs.lineage.processes import Processes
+from pfs.lineage.live.state import Actor
+from pfs.lineage.outside.told import EXECUTED, OPENED, READ, WROTE, Event
+from pfs.lineage.outside.watch import OutsideWatch
+from pfs.lineage.processes.exits_last import ExitsLast
+from pfs.lineage.processes.image import Image
+from pfs.lineage.processes.table import Processes
 
 Taint = frozenset[int]
 NOTHING: Taint = frozenset()

@@ -22,8 +22,8 @@ from pfs.lineage.facts import (
     activity_id,
 )
 from pfs.lineage.group import Group, Origin
-from pfs.lineage.live import Actor, Grip, Held, Place, Seen
-from pfs.lineage.recorder import Recorder
+from pfs.lineage.live.state import Actor, Grip, Held, Place, Seen
+from pfs.lineage.recording.recorder import Recorder
 
 REPO, BRANCH = 1, 7
 BOOT = b"\1" * 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pfs.lineage.answers.nodes import Place
 from pfs.lineage.facts import Level, Relation, Version
-from pfs.lineage.nodes import Place
 from tests.lineage.sources import Story
 
 RAW_COMMIT = "9c01d2aa" + "0" * 56

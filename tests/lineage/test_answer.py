@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfs.errors import NotFound
-from pfs.lineage.answer import Answer, Generated, Informed, Revised, Used, from_json, to_json
-from pfs.lineage.ask import NOT_RECORDED, ask
-from pfs.lineage.closure import downstream, upstream
+from pfs.lineage.answers.answer import Answer, Generated, Informed, Revised, Used, from_json, to_json
+from pfs.lineage.answers.ask import NOT_RECORDED, ask
 from pfs.lineage.facts import OUTSIDE, Flag, Level, Relation, spell_activity, spell_version
+from pfs.lineage.index.closure import downstream, upstream
 from tests.lineage.drawn import Drawn, facts
 from tests.lineage.sources import Story
 from tests.lineage.stories import ALICE, MALLORY, OWNER, FixedNames, Trained

@@ -6,9 +6,9 @@ import itertools
 
 from hypothesis import given, settings
 
-from pfs.lineage.both import Both
 from pfs.lineage.facts import ChangeKind, Source
-from pfs.lineage.index_graph import GAP
+from pfs.lineage.index.both import Both
+from pfs.lineage.index.graph import GAP
 from tests.lineage.drawn import PATHS, Drawn, LiveSource, facts, indexed
 from tests.lineage.sources import FactSource, Story
 

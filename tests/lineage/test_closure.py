@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.lineage import closure
-from pfs.lineage.both import Both
-from pfs.lineage.closure import downstream, upstream
-from pfs.lineage.closure_walk import Edge, EdgeKind
 from pfs.lineage.facts import Level, Relation, Source
 from pfs.lineage.group import Group, Slice
+from pfs.lineage.index import closure
+from pfs.lineage.index.both import Both
+from pfs.lineage.index.closure import downstream, upstream
+from pfs.lineage.index.walk import Edge, EdgeKind
 from tests.lineage.drawn import LEVELS, Drawn, LiveSource, Reference, facts, indexed
 from tests.lineage.sources import FactSource, Story
 

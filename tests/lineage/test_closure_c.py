@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pfs.disk import Disk
-from pfs.lineage.index import open_index
-from pfs.lineage.index_graph import FORWARD, INVERSE, NODES, Graph, block_key
+from pfs.lineage.index.database import open_index
+from pfs.lineage.index.graph import FORWARD, INVERSE, NODES, Graph, block_key
 from tests.lineage.lives import long_life
 
 ROOT = Path(__file__).parents[2]

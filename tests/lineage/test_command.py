@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.lineage.command import Pipeline, command_line, program, program_shown, quote
+from pfs.lineage.answers.command import Pipeline, command_line, program, program_shown, quote
 from pfs.lineage.facts import Activity
 from tests.lineage.sources import Story
 

@@ -7,11 +7,11 @@ import os
 import msgspec
 import pytest
 
-from pfs.lineage.describe import CMDLINE_LENGTH_MAX, activity, arguments
 from pfs.lineage.facts import Activity, ActivityKey, activity_id
-from pfs.lineage.image import Image
-from pfs.lineage.raw_description import RawDescription
-from pfs.lineage.secrets import Redactor
+from pfs.lineage.processes.describe import CMDLINE_LENGTH_MAX, activity, arguments
+from pfs.lineage.processes.image import Image
+from pfs.lineage.processes.raw_description import RawDescription
+from pfs.lineage.redaction.secrets import Redactor
 
 KEY = ActivityKey(bytes(16), 4461, 77, 2)
 REDACTOR = Redactor(b"k" * 32)

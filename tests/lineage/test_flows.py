@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pfs.lineage.facts import OUTSIDE, Flag, Level, raw_version_id
-from pfs.lineage.live import Seen
+from pfs.lineage.live.state import Seen
 from tests.lineage.stage import BRANCH, REPO, Stage, content_id
 
 # processes

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import pytest
 
 from pfs.errors import UsageError
-from pfs.lineage.answer import to_json
-from pfs.lineage.ask import ask
+from pfs.lineage.answers.answer import to_json
+from pfs.lineage.answers.ask import ask
+from pfs.lineage.answers.nodes import Place
 from pfs.lineage.facts import OUTSIDE, Relation, Version
-from pfs.lineage.nodes import Place
 from pfs.lineage.render.graph import read
 from pfs.lineage.render.in_toto import in_toto_links
 from pfs.lineage.render.openlineage import openlineage

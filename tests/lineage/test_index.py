@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from pfs.disk import Disk
 from pfs.errors import StoreError
-from pfs.lineage.closure import downstream, upstream
-from pfs.lineage.closure_walk import Downstream, Question, Upstream
 from pfs.lineage.facts import ChangeKind, Ending, Input, Level, Relation, Source, Version
 from pfs.lineage.group import Group, Origin, Slice
-from pfs.lineage.index import Index, open_index, rebuild
-from pfs.lineage.index_graph import GAP
+from pfs.lineage.index.closure import downstream, upstream
+from pfs.lineage.index.database import Index, open_index, rebuild
+from pfs.lineage.index.graph import GAP
+from pfs.lineage.index.walk import Downstream, Question, Upstream
 from pfs.lineage.segment import decode, encode
 from pfs.store.environment import DamagedEnvironment
 from tests.lineage.drawn import PATHS, Drawn, facts, indexed, segment_id

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfs.lineage.interactive import INDEXER, INTERACTIVE, PROGRAM, manner
+from pfs.lineage.processes.interactive import INDEXER, INTERACTIVE, PROGRAM, manner
 
 # (executable, command line): interactive at a terminal
 AT_A_TERMINAL = [

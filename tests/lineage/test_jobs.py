@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from pfs.lineage.answers.jobs import Jobs, starts_jobs
 from pfs.lineage.facts import Flag
-from pfs.lineage.jobs import Jobs, starts_jobs
 from tests.lineage.sources import Story
 
 BASH = b"/usr/bin/bash"

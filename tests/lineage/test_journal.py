@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from pfs.disk import Disk, FaultyDisk, RecordingDisk
-from pfs.lineage import journal as journals
 from pfs.lineage.facts import Activity, ActivityKey, ChangeKind, activity_id
-from pfs.lineage.journal import COMPACT_BYTES_MIN, COMPACT_FILES_MAX, FIRST_FILL_BYTES, Journal, files
-from pfs.lineage.live import Actor, Held, Place, Seen
-from pfs.lineage.recorder import Recorder
+from pfs.lineage.live import journal as journals
+from pfs.lineage.live.journal import COMPACT_BYTES_MIN, COMPACT_FILES_MAX, FIRST_FILL_BYTES, Journal, files
+from pfs.lineage.live.state import Actor, Held, Place, Seen
+from pfs.lineage.recording.recorder import Recorder
 
 BOOT = bytes(range(16))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pfs.lineage.mount_table import Mounts, open_mount, parse
+from pfs.lineage.outside.mount_table import Mounts, open_mount, parse
 
 LINES = rb"""
 22 1 254:0 / / rw - ext4 /dev/vda rw

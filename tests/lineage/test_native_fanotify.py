@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pfs import _native
-from pfs.lineage.outside_told import EXECUTED, OPENED, READ, WROTE, Event
+from pfs.lineage.outside.told import EXECUTED, OPENED, READ, WROTE, Event
 
 NOBODY = 65534
 EMPTY_DRAIN_SECONDS_MAX = 2e-6

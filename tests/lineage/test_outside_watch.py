@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from pfs.lineage import outside_watch, outside_who
-from pfs.lineage.exits_last import ExitsLast
 from pfs.lineage.facts import Level
-from pfs.lineage.outside_done import FACTS_MAX
-from pfs.lineage.outside_told import OPENED, READ, WROTE
-from pfs.lineage.outside_watch import CLOCK_NS, READS_MAX, TOO_MANY
-from pfs.lineage.raw_description import RawDescription
+from pfs.lineage.outside import watch as outside_watch
+from pfs.lineage.outside import who as outside_who
+from pfs.lineage.outside.done import FACTS_MAX
+from pfs.lineage.outside.told import OPENED, READ, WROTE
+from pfs.lineage.outside.watch import CLOCK_NS, READS_MAX, TOO_MANY
+from pfs.lineage.processes.exits_last import ExitsLast
+from pfs.lineage.processes.raw_description import RawDescription
 from tests.lineage.outside_scene import LONG_AGO, NOW, Connector, Scene
 
 O_WRONLY = 1

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from pfs.lineage.mount_table import Mounts, MountTable
-from pfs.lineage.outside_rules import OutsideRules, is_hidden
-from pfs.lineage.outside_words import NAMED_MAX, WORDS_MAX, DescribeFiles, Named, file_names
-from pfs.lineage.raw_description import RawDescription
+from pfs.lineage.outside.mount_table import Mounts, MountTable
+from pfs.lineage.outside.rules import OutsideRules, is_hidden
+from pfs.lineage.outside.words import NAMED_MAX, WORDS_MAX, DescribeFiles, Named, file_names
+from pfs.lineage.processes.raw_description import RawDescription
 
 
 class Fake(Mounts):

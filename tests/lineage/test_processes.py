@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pfs.lineage import tasks
 from pfs.lineage.facts import ActivityKey, Ending
-from pfs.lineage.image import Image
-from pfs.lineage.processes import GONE, OUTSIDE, Processes
+from pfs.lineage.processes import tasks
+from pfs.lineage.processes.image import Image
+from pfs.lineage.processes.table import GONE, OUTSIDE, Processes
 from tests.lineage.machine import BOOT, OWN, SHELL, STEP_NS, WALL_NS, Machine, argv, ask, hooked
 
 

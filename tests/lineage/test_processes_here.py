@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from pfs import _native
-from pfs.lineage.processes import Processes
+from pfs.lineage.processes.table import Processes
 from tests.lineage.children import answers, line, running, say, threaded
 from tests.lineage.machine import BOOT, argv, ask
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfs.lineage.facts import ActivityKey
-from pfs.lineage.processes import GONE, STUCK_NS, Processes
+from pfs.lineage.processes.table import GONE, STUCK_NS, Processes
 from tests.lineage.machine import OWN, SHELL, Machine, argv, ask, hooked
 
 

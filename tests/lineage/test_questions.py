@@ -7,9 +7,9 @@ import json
 import pytest
 
 from pfs.errors import NotFound, UsageError
+from pfs.lineage.answers.questions import CONTACTS_MAX, Listed, blame, parse_activity, process, ps, who
+from pfs.lineage.answers.replies import to_json
 from pfs.lineage.facts import ChangeKind, Flag, Level, Relation
-from pfs.lineage.questions import CONTACTS_MAX, Listed, blame, parse_activity, process, ps, who
-from pfs.lineage.replies import to_json
 from tests.lineage.sources import START_NS, Story
 from tests.lineage.stories import ALICE, MALLORY, OWNER, Trained
 

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from pfs.errors import UsageError
-from pfs.lineage.answer import Answer
-from pfs.lineage.ask import ask
+from pfs.lineage.answers.answer import Answer
+from pfs.lineage.answers.ask import ask
 from pfs.lineage.facts import Level
 from pfs.lineage.render import svg
 from pfs.lineage.render.dot import quoted, render_dot

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.lineage.answer import Generated, Used
-from pfs.lineage.ask import ask
+from pfs.lineage.answers.answer import Generated, Used
+from pfs.lineage.answers.ask import ask
+from pfs.lineage.answers.nodes import Place
 from pfs.lineage.facts import OUTSIDE, Flag, Level, Relation
-from pfs.lineage.nodes import Place
 from pfs.lineage.render.links import Links
 from pfs.lineage.render.outline import FAN_MAX, LEVELS_MAX, outline
 from pfs.lineage.render.text import clipped, duration_text, render_text, visible, width
@@ -381,4 +381,6 @@ def test_drawing_needs_neither_the_index_nor_a_loop() -> None:
     modules = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
-    assert not {"lmdb", "trio", "pfs.lineage.index", "pfs._native", "pfs.store"} & set(modules.split())
+    assert not {"lmdb", "trio", "pfs.lineage.index.database", "pfs._native", "pfs.store"} & set(
+        modules.split()
+    )

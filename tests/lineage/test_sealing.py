@@ -6,7 +6,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from pfs.lineage.facts import ChangeKind, Ending, Relation, raw_version_id
-from pfs.lineage.live import Place
+from pfs.lineage.live.state import Place
 from pfs.lineage.segment import decode, encode
 from pfs.lineage.segment.order import in_order
 from tests.lineage.stage import BRANCH, REPO, Stage, content_id

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from pfs.disk import Disk, RecordingDisk
-from pfs.lineage.secrets import (
+from pfs.lineage.redaction.secrets import (
     ARGUMENTS_LENGTH_MAX,
     KEY_LENGTH,
     TEXT_LENGTH_MAX,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.lineage.secrets import KEY_LENGTH, TEXT_LENGTH_MAX, Redactor
+from pfs.lineage.redaction.secrets import KEY_LENGTH, TEXT_LENGTH_MAX, Redactor
 from tests.lineage.credentials import GIVEN_AWAY, PEM, drawn, tokens, words_of
 
 REDACTOR = Redactor(b"k" * KEY_LENGTH)

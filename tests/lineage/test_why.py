@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pfs.errors import NotFound
+from pfs.lineage.answers.replies import Cause, WhyReply
+from pfs.lineage.answers.why import why
 from pfs.lineage.facts import Level, Relation
-from pfs.lineage.replies import Cause, WhyReply
-from pfs.lineage.why import why
 from tests.lineage.sources import Story
 from tests.lineage.stories import ALICE, MALLORY, Trained
 

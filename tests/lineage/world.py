@@ -14,8 +14,8 @@ from typing import Protocol
 
 from pfs.lineage.facts import Activity, ActivityKey, ChangeKind, Ending, Input, Version, activity_id
 from pfs.lineage.group import Origin
-from pfs.lineage.live import Held, Place, Seen
-from pfs.lineage.recorder import Recorder
+from pfs.lineage.live.state import Held, Place, Seen
+from pfs.lineage.recording.recorder import Recorder
 from tests.lineage.world_things import File, Handle, Notes, Process
 
 FILE_BYTES_MAX = 120

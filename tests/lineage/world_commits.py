@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pfs.lineage.group import Origin
-from pfs.lineage.live import LiveVersion, Place, Seen
+from pfs.lineage.live.state import LiveVersion, Place, Seen
 from pfs.lineage.segment.order import in_order
 from tests.lineage.world import World, content_id
 

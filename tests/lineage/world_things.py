@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pfs.lineage.live import Actor, Grip, Place
+from pfs.lineage.live.state import Actor, Grip, Place
 
 _encode, _decode = msgspec.msgpack.encode, msgspec.msgpack.decode
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pfs.lineage.ask import NOT_RECORDED
+from pfs.lineage.answers.ask import NOT_RECORDED
 from tests.mounted.lineage_scenarios.checker import Row, asker
 from tests.mounted.lineage_scenarios.stage import ROWS, judge, perform, perform_and_kill
 from tests.mounted.lineage_scenarios.table import SCENARIOS

@@ -65,7 +65,7 @@ def command(
     }
     document = invocation.call("lineage", arguments)
     if svg is not None:
-        from pfs.lineage.answer import from_json
+        from pfs.lineage.answers.answer import from_json
         from pfs.lineage.render.svg import render_svg
 
         svg.write_text(render_svg(from_json(document)), encoding="utf-8")
@@ -85,7 +85,7 @@ def command(
     elif invocation.as_json:
         print_json(document)
     else:
-        from pfs.lineage.answer import from_json
+        from pfs.lineage.answers.answer import from_json
         from pfs.lineage.render.text import render_text
 
         print_text(render_text(from_json(document)).rstrip("\n"))
@@ -106,7 +106,7 @@ def _reader(invocation: Invocation, document: Json) -> Callable[[str], Iterator[
 
 def _formatted(form: str, document: Json) -> str:
     if form == "dot":
-        from pfs.lineage.answer import from_json
+        from pfs.lineage.answers.answer import from_json
         from pfs.lineage.render.dot import render_dot
 
         return render_dot(from_json(document))

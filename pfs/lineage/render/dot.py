@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from pfs.lineage.answer import Answer
+from pfs.lineage.answers.answer import Answer
 from pfs.lineage.render.outline import Row, outline
 from pfs.lineage.render.text import clipped, content_text, visible, where
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from pfs.errors import UsageError
-from pfs.lineage.answer import (
+from pfs.lineage.answers.answer import (
     SCHEMA,
     Answer,
     Generated,

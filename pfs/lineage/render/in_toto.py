@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from pfs.lineage.answer import ProcessNode, VersionNode
+from pfs.lineage.answers.answer import ProcessNode, VersionNode
 from pfs.lineage.render.graph import (
     LEVELS,
     Graph,

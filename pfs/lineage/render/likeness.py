@@ -10,8 +10,8 @@ import re
 from collections.abc import Hashable
 from typing import Final
 
-from pfs.lineage.answer import Answer
-from pfs.lineage.command import is_interpreter
+from pfs.lineage.answers.answer import Answer
+from pfs.lineage.answers.command import is_interpreter
 from pfs.lineage.render.links import Child, Item, Links, UnitKey
 
 _WORD: Final = re.compile(r"\$'(?:\\.|[^'\\])*'|'[^']*'(?:\\''[^']*')*|\S+")

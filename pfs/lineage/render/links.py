@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from pfs.lineage.answer import Answer, Generated, Informed, Revised, Used
+from pfs.lineage.answers.answer import Answer, Generated, Informed, Revised, Used
 from pfs.lineage.facts import Level
 
 # Steps inside of jobs that an answer may cost, for each of its edges, and for a small one.

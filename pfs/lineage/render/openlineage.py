@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pfs.lineage.answer import JobNode, ProcessNode, VersionNode
+from pfs.lineage.answers.answer import JobNode, ProcessNode, VersionNode
 from pfs.lineage.render.graph import Graph, command, place, read, to_json, utc, valid_text
 
 PRODUCER: Final = "urn:pfs"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pfs.lineage.answer import Answer, ProcessNode, VersionNode
+from pfs.lineage.answers.answer import Answer, ProcessNode, VersionNode
 from pfs.lineage.render.likeness import Likeness
 from pfs.lineage.render.links import Child, Item, Links, UnitKey
 

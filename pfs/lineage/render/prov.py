@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pfs.lineage.answer import ProcessNode, VersionNode
+from pfs.lineage.answers.answer import ProcessNode, VersionNode
 from pfs.lineage.render.graph import Graph, command, escape, place, read, to_json, utc
 
 PREFIXES: Final = {"pfs": "urn:pfs:", **{name: f"urn:pfs:{name}:" for name in ("v", "p", "j", "user")}}

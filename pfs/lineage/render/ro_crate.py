@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from pfs.errors import UsageError
-from pfs.lineage.answer import ProcessNode, VersionNode
+from pfs.lineage.answers.answer import ProcessNode, VersionNode
 from pfs.lineage.render.graph import (
     LEVELS,
     Graph,

@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from pfs.errors import PfsError, UsageError
-from pfs.lineage.answer import Answer
+from pfs.lineage.answers.answer import Answer
 from pfs.lineage.render.dot import render_dot
 
 if TYPE_CHECKING:

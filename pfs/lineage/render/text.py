@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from pfs.lineage.answer import Answer, JobNode, ProcessNode, VersionNode
+from pfs.lineage.answers.answer import Answer, JobNode, ProcessNode, VersionNode
 from pfs.lineage.render.outline import Row, outline
 
 _COMMAND_WIDTH_MAX: Final = 96

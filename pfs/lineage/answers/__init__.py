@@ -1,0 +1,1 @@
+"""Questions about lineage, and what is answered."""

@@ -1,0 +1,1 @@
+"""What is live: in memory, and in a journal that survives the daemon."""
