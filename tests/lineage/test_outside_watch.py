@@ -336,6 +336,20 @@ def test_what_is_passed_on_by_exec_is_compared_with_what_is_open(scene: Scene) -
     assert scene.drained() == [("read", 7, b"/tmp/a", 5)]
 
 
+def test_an_input_that_is_closed_by_then_may_be_what_was_open_before(scene: Scene) -> None:
+    scene.act(7, described(7))
+    scene.event(7, OPENED, b"/data/in")
+    scene.fork(7, 9)
+    scene.execute(9)
+    scene.drained()
+    scene.act(9, described(9))
+    assert scene.drained() == [("read", 9, b"/data/in", 5, Level.INFERRED)]
+    scene.fork(7, 10)
+    scene.execute(10)
+    scene.act(10, described(10, fds=((0, b"/dev/null", 0),)))
+    assert scene.drained() == []
+
+
 def test_who_may_be_of_use_is_looked_at(scene: Scene) -> None:
     scene.fork(1, 7)
     scene.act(7)

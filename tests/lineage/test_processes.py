@@ -447,3 +447,30 @@ def test_tables_are_bounded(machine: Machine, processes: Processes, monkeypatch:
         machine.exit(pid)
     processes.drain()
     assert processes.find(200) is None
+
+
+def test_the_stage_before_is_who_was_made_just_before_and_lived(
+    machine: Machine, processes: Processes
+) -> None:
+    for pid in (200, 201, 202):
+        machine.spawn(SHELL, pid)
+    reader = ask(processes, 202)
+    machine.exit(201)
+    processes.drain()
+    before = processes.elder(reader)
+    assert before is not None
+    assert before.pid == 201
+    first = processes.elder(before)
+    assert first is not None
+    assert (first.pid, processes.elder(first)) == (200, None)
+
+
+def test_no_stage_is_one_that_had_ended_before_or_is_known(machine: Machine, processes: Processes) -> None:
+    machine.spawn(SHELL, 200)
+    machine.exit(200)
+    reader = ask(processes, machine.spawn(SHELL, 201))
+    assert processes.elder(reader) is None
+    ask(processes, machine.spawn(SHELL, 202))
+    machine.exit(202)
+    other = ask(processes, machine.spawn(SHELL, 203))
+    assert processes.elder(other) is None
