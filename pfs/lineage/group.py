@@ -7,6 +7,10 @@ position `first` on: an activity that runs across several commits has a slice in
 
 `used` names each version that came from elsewhere once, with its content id and its *origin*, the place that
 tells how it was made; None where it is stored nowhere (a raw version, a file outside the mount).
+
+`after` are segments that the commit holds as well and that nothing else here refers to: those of the
+checkpoints before it, which may be gone by then.  So a commit names only its newest segments, and each leads
+to those before.
 """
 
 from __future__ import annotations
@@ -44,9 +48,10 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Group(msgspec.Struct, frozen=True, array_like=True):
-    """Slices, outputs in freeze order, versions used from elsewhere, and what happened to names."""
+    """Slices, outputs in freeze order, versions used from elsewhere, what happened to names, and `after`."""
 
     slices: list[Slice] = msgspec.field(default_factory=list)
     versions: list[Version] = msgspec.field(default_factory=list)
     used: list[tuple[Version, Origin | None]] = msgspec.field(default_factory=list)
     changes: list[Change] = msgspec.field(default_factory=list)
+    after: tuple[bytes, ...] = ()

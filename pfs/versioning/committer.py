@@ -129,7 +129,7 @@ class Committer:
             if self.sealer is not None:
                 # from the last durable one on: a daemon that was killed has left others
                 numbers = range(branch.journal_generation + 1, sealed[-1].number + 1)
-                sealing = self.sealer.begin(tree, whole, list(numbers))
+                sealing = self.sealer.begin(tree, whole, list(numbers), _unexpired(repo, branch))
             frozen = await trio.to_thread.run_sync(self._freeze, tree, whole, sealing)
         based = _same(frozen, tree.root_entry, tree.links)
         committed = based
@@ -151,18 +151,13 @@ class Committer:
             author=message.author,
             message="" if committed else message.text,
             labels=() if committed else message.labels,
-            lineage=self._lineage(repo, branch, sealing),
+            lineage=_newest(repo, branch, sealing),
             next_file_id=self._branches.next_file_id(),
         )
         generation = sealed[-1].number if sealed else branch.journal_generation
         commit_id = await trio.to_thread.run_sync(self._record, repo, tree.branch_id, commit, generation)
         await self._absorb(tree, sealed, frozen, sealing)
         return None if committed else commit_id
-
-    def _lineage(self, repo: Repo, branch: BranchRecord, sealing: Sealing | None) -> tuple[bytes, ...]:
-        """The segments that are new since the head: those of checkpoints, which expire, and this one's."""
-        before = () if branch.base == branch.head else repo.commits.read(branch.base).lineage
-        return (*before, *(sealing.segments if sealing is not None else ()))
 
     def _freeze(self, tree: WorkingTree, sealed: Generation, sealing: Sealing | None) -> Frozen:
         readers, disk = self._readers, self._disk
@@ -220,3 +215,15 @@ def merged(sealed: list[Generation]) -> Generation:
 
 def _same(frozen: Frozen, root: Entry, links: bytes) -> bool:
     return frozen.links == links and frozen.root.same_version(root)
+
+
+def _newest(repo: Repo, branch: BranchRecord, sealing: Sealing | None) -> tuple[bytes, ...]:
+    """The segments through which all that are new since the head are found."""
+    if sealing is not None and sealing.segments:
+        return tuple(sealing.segments)  # they lead to those of checkpoints
+    return _unexpired(repo, branch)
+
+
+def _unexpired(repo: Repo, branch: BranchRecord) -> tuple[bytes, ...]:
+    """The newest segments of the checkpoints since the head; checkpoints expire."""
+    return () if branch.base == branch.head else repo.commits.read(branch.base).lineage

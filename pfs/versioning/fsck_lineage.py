@@ -51,6 +51,7 @@ class LineageCheck:
             self._good.add(at)
             waiting.extend(origin.segment for _, origin in group.used if origin is not None)
             waiting.extend(piece.before for piece in group.slices if piece.before)
+            waiting.extend(group.after)
             for found in check_references(at, group, self._find):
                 if found.kind != "missing_segment":  # said when its turn comes
                     yield f"lineage segment {at.hex()[:16]}: {found.message}"

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, Protocol, cast
 
 import structlog
+from msgspec.structs import replace
 
 from pfs.errors import CorruptObject, PfsError
 from pfs.lineage.facts import Change
@@ -74,9 +75,14 @@ class Sealer:
         self._index = index
         self._indexing = ThreadPoolExecutor(1, thread_name_prefix="index")
 
-    def begin(self, tree: WorkingTree, sealed: Generation, numbers: list[int]) -> Sealing:
-        """What these generations, merged into `sealed`, have ended.  On the loop."""
-        return Sealing(self, tree, sealed, numbers)
+    def begin(
+        self, tree: WorkingTree, sealed: Generation, numbers: list[int], after: tuple[bytes, ...]
+    ) -> Sealing:
+        """What these generations, merged into `sealed`, have ended.  On the loop.
+
+        after: the newest segments of the checkpoints since the last commit.
+        """
+        return Sealing(self, tree, sealed, numbers, after)
 
     def index(self, groups: Iterable[tuple[bytes, Group]]) -> None:
         """Make segments known to questions; nobody waits for it."""
@@ -100,10 +106,18 @@ class Sealer:
 class Sealing:
     """The lineage of one commit."""
 
-    def __init__(self, sealer: Sealer, tree: WorkingTree, sealed: Generation, numbers: list[int]) -> None:
+    def __init__(
+        self,
+        sealer: Sealer,
+        tree: WorkingTree,
+        sealed: Generation,
+        numbers: list[int],
+        after: tuple[bytes, ...],
+    ) -> None:
         self._sealer = sealer
         self._branch = tree.branch_id
         self._numbers = numbers
+        self._after = after
         self._sealed = sealed
         recorder = sealer.recorder
         self._outputs = recorder.outputs(tree.branch_id, numbers)
@@ -164,7 +178,7 @@ class Sealing:
                 content = _stored(kept.content)
                 if content is not None:
                     version.contain(content.content, content.height, content.size, held.mtime_ns)
-        group = recorder.group(outputs, changes)
+        group = replace(recorder.group(outputs, changes), after=self._after)
         segments = encode(group, store=self._sealer.store_id)
         return group, [Part(payload, rows, decode(payload)) for payload, rows in segments]
 

@@ -154,7 +154,8 @@ def groups(draw: st.DrawFn, steps_max: int = 24) -> Group:
     ids = [thing.id for thing in (*used, *versions, *(one.activity for one in known))]
     assume(len(set(ids)) == len(ids))
     rest = [(version, draw(origins)) for version in used]
-    return Group(slices, versions, rest, draw(st.lists(_changes(known, [*used, *versions]), max_size=4)))
+    changes = draw(st.lists(_changes(known, [*used, *versions]), max_size=4))
+    return Group(slices, versions, rest, changes, tuple(draw(st.lists(DIGESTS, max_size=2, unique=True))))
 
 
 @st.composite
@@ -219,9 +220,10 @@ def kept(group: Group) -> Group:
     ]
     by_id = {version.id: (version, origin) for version, origin in group.used}
     order = [an_id for an_id in dict.fromkeys(_references(group)) if an_id in by_id]
-    return Group(
-        slices, group.versions, [(_bare(*by_id[an_id]), by_id[an_id][1]) for an_id in order], group.changes
-    )
+    used = [(_bare(*by_id[an_id]), by_id[an_id][1]) for an_id in order]
+    named = {origin.segment for _, origin in used if origin} | {piece.before for piece in slices}
+    after = tuple(one for one in group.after if one not in named)
+    return Group(slices, group.versions, used, group.changes, after)
 
 
 def _references(group: Group) -> Iterator[int]:

@@ -34,7 +34,7 @@ def test_a_group_comes_back_and_is_written_the_same_again(group: Group) -> None:
     assert encode(back, store=STORE) == [(payload, [version.id for version in group.versions])]
     assert store_of(payload) == STORE
     named = {origin.segment for _, origin in back.used if origin} | {piece.before for piece in back.slices}
-    assert set(segments_below(payload)) == named - {b""}
+    assert set(segments_below(payload)) == named - {b""} | set(back.after)
 
 
 @settings(deadline=None, max_examples=80)
@@ -95,6 +95,11 @@ def test_what_is_cut_joins_again(group: Group, size: int) -> None:
     assert [version for _, piece in pieces for version in piece.versions] == whole.versions
     assert [change for _, piece in pieces for change in piece.changes] == whole.changes
     assert_slices_join(whole, pieces)
+    if pieces:
+        first = {origin.segment for _, origin in pieces[0][1].used if origin}
+        first |= {piece.before for piece in pieces[0][1].slices}
+        assert set(group.after) <= {*pieces[0][1].after, *first}
+        assert not any(piece.after for _, piece in pieces[1:])
     rows: dict[Origin, int] = {}
     wanted = dict.fromkeys(pair[0].id for pair in whole.used)
     for segment, piece in pieces:

@@ -6,12 +6,17 @@ Each scenario runs twice and is judged before and after a commit; the table of a
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 
 import pytest
 
+from pfs.daemon.lineage import INDEX_NAME
+from pfs.disk import Disk
 from pfs.lineage.answers.ask import NOT_RECORDED
+from pfs.repo.repositories import Repositories
+from pfs.store.store import Store
 from tests.mounted.lineage_scenarios.checker import Row, asker
 from tests.mounted.lineage_scenarios.stage import ROWS, judge, perform, perform_and_kill
 from tests.mounted.lineage_scenarios.table import SCENARIOS
@@ -88,3 +93,25 @@ def test_lineage_that_cannot_be_stored_stands_in_nobodys_way(make_mount: Callabl
     mount.remount()
     assert (tree / "bad.txt").read_text() == "a\nb\n"
     assert ask("repo:bad.txt")["coverage"]["headline"] == NOT_RECORDED
+
+
+def test_checkpoints_do_not_pile_up_in_commits(mount: Mount) -> None:
+    tree = mount.repo()
+    for number in range(20):
+        run("sh", "-c", f"echo {number} > name{number}; rm -f name{number - 1}", cwd=tree)
+        mount.ask("ls", place="repo:")  # takes a checkpoint
+    assert len(named_segments(mount)) <= 2
+    mount.commit(tree)
+    assert len(named_segments(mount)) <= 2
+    mount.stop()
+    shutil.rmtree(mount.store / INDEX_NAME)
+    mount.start()
+    events = mount.ask("who", place="repo:name3")["events"]
+    assert [event["kind"] for event in events][-1] == "remove"
+
+
+def named_segments(mount: Mount) -> tuple[bytes, ...]:
+    """What the newest commit or checkpoint of a repo's default branch names."""
+    with Store.open(mount.store, Disk(), read_only=True, lock=False) as store:
+        (repo,) = Repositories(store, time.time_ns).list()
+        return repo.commits.read(repo.default_branch.base).lineage

@@ -52,6 +52,8 @@ def write(facts: Facts, store: bytes) -> Written:
     changes = write_changes(facts.changes, names)
     used = [facts.used[version] for version in names.used]
     versions = write_versions(used, facts.versions, names)
+    for segment_id in facts.after:
+        names.segment(segment_id)
     segment = Stored(
         stored.FORMAT,
         store,
@@ -122,7 +124,7 @@ def decode_canonical(payload: bytes) -> Group:
 def facts_of(group: Group) -> Facts:
     """All of a group, for one segment."""
     used = {version.id: (version, origin) for version, origin in group.used}
-    return Facts(group.slices, group.versions, used, group.changes)
+    return Facts(group.slices, group.versions, used, group.changes, group.after)
 
 
 def segments_below(payload: bytes) -> tuple[bytes, ...]:
@@ -160,4 +162,5 @@ def _read(segment: Stored) -> Group:
     reader.finish()
     before = [names.segment(number) for number in slices.before]
     parts = zip(activities, slices.first, inputs, read_endings(slices, keys.started_ns), before, strict=True)
-    return Group([Slice(*part) for part in parts], rows, used, read_changes(segment.changes, names))
+    found = [Slice(*part) for part in parts]
+    return Group(found, rows, used, read_changes(segment.changes, names), names.unnamed())

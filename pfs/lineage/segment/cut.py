@@ -124,6 +124,7 @@ class _Cutter:
             self._group.versions[self._rows : rows],
             self._used,
             self._group.changes[self._changes : changes],
+            () if self.segments else self._group.after,
         )
         return _Piece(facts, numbers, at, inside, rows, changes, taken)
 

@@ -25,6 +25,7 @@ class Facts(NamedTuple):
     versions: Sequence[Version]
     used: Mapping[int, tuple[Version, Origin | None]]
     changes: Sequence[Change]
+    after: Sequence[bytes] = ()
 
 
 class Namer:
@@ -82,6 +83,7 @@ class Names:
         self.used: list[int] = []
         self.rows: list[int] = []
         self._elsewhere = elsewhere
+        self._named: set[int] = set()  # of those, by what was read so far
         self._bare = bare
         self._strangers = strangers
         self._texts: dict[int, str] = {}  # one for all who name it: a long one, named often, is no flood
@@ -116,4 +118,9 @@ class Names:
 
     def segment(self, number: int) -> bytes:
         """The id of a segment."""
+        self._named.add(number)
         return self._elsewhere[number - 1] if number else b""
+
+    def unnamed(self) -> tuple[bytes, ...]:
+        """Segments that nothing has named."""
+        return tuple(one for number, one in enumerate(self._elsewhere, 1) if number not in self._named)

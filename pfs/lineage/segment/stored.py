@@ -203,7 +203,7 @@ class Stored(Part):
 
     format: int
     store: Annotated[bytes, msgspec.Meta(min_length=STORE_BYTES, max_length=STORE_BYTES)]
-    elsewhere: tuple[Annotated[bytes, Id], ...]  # segments that this one builds on
+    elsewhere: tuple[Annotated[bytes, Id], ...]  # segments that this one builds on, or only comes after
     words: Words
     environments: Environments
     boots: bytes
