@@ -43,7 +43,13 @@ class Scene:
         self.table.tasks.on_exit = lambda image: self.log.append(("exit", image.pid))
         source = Listener(self) if listener else None
         self.watch = OutsideWatch(
-            source, self.table, self, lambda path: path.startswith(b"/usr/"), lambda: self.now, exits
+            source,
+            self.table,
+            self,
+            lambda path: path.startswith(b"/usr/"),
+            lambda: self.now,
+            exits,
+            lambda: not (self.told or self.events or self.overflowed),
         )
         self.watch.promote = self.promote
         self.watch.describe = self.described.append

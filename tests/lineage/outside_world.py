@@ -79,7 +79,13 @@ class World:
         )
         self.table.tasks.on_fork = self.forked
         self.watch = OutsideWatch(
-            Kernel(self), self.table, self, lambda path: path.startswith(b"/usr/"), lambda: self.now, exits
+            Kernel(self),
+            self.table,
+            self,
+            lambda path: path.startswith(b"/usr/"),
+            lambda: self.now,
+            exits,
+            lambda: not (self.told or self.queue),
         )
         self.watch.promote = self.promote
         self.table.adopt(SHELL, None)

@@ -441,3 +441,18 @@ def test_request_pid_refuses_what_is_no_request() -> None:
     for thing in (None, object(), b"x" * 264):
         with pytest.raises(TypeError):
             _native.request_pid(thing)
+
+
+def test_descriptors_are_quiet_while_there_is_nothing_to_read() -> None:
+    first, said = os.pipe()
+    second, _ = other = os.pipe()
+    assert _native.is_quiet() and _native.is_quiet(first, second)
+    os.write(said, b"x")
+    assert not _native.is_quiet(first, second) and not _native.is_quiet(second, first)
+    os.read(first, 1)
+    assert _native.is_quiet(second, first)
+    for fd in (first, said, *other):
+        os.close(fd)
+    assert not _native.is_quiet(first)  # broken: whoever asks has to find out why
+    with pytest.raises(ValueError, match="more than 8"):
+        _native.is_quiet(*range(9))

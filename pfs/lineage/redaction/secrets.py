@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,10 @@ TEXT_LENGTH_MAX: Final = 64 * 1024  # bytes of one argument or script; the rest 
 ARGUMENTS_LENGTH_MAX: Final = 128 * 1024  # bytes of all arguments together
 VARIABLE_LENGTH_MAX: Final = 8 * 1024  # bytes of one variable's value
 VARIABLES_MAX: Final = 256
+# Processes of one job mostly have the same variables: what was found of these need not be found again.
+ENVIRONMENTS_KEPT_MAX: Final = 32
+ENVIRONMENT_KEPT_LENGTH_MAX: Final = 32 * 1024  # bytes of names and values
+NAMES_KEPT_MAX: Final = 4_096
 KEY_NAME: Final = "lineage.key"
 KEY_LENGTH: Final = 32  # bytes
 
@@ -47,7 +52,7 @@ _MARK = re.compile("‹redacted [0-9a-f]{4}›".encode())
 
 
 class Redactor:
-    """Replaces secrets.  Immutable; safe in any thread; whatever the input, it returns."""
+    """Replaces secrets.  Safe in any thread; whatever the input, it returns."""
 
     def __init__(self, key: bytes, *, allowed: str = ENVIRONMENT) -> None:
         self._key = key
@@ -55,6 +60,8 @@ class Redactor:
         self._names = frozenset(name for name in names if b"*" not in name)
         self._beginnings = tuple(name[:-1] for name in names if name.endswith(b"*"))
         self._ends = tuple(name[1:] for name in names if name.startswith(b"*"))
+        self._is_allowed = lru_cache(NAMES_KEPT_MAX)(self._allows)
+        self._known_variables = lru_cache(ENVIRONMENTS_KEPT_MAX)(self._variables)
 
     def mark(self, secret: bytes) -> bytes:
         """What stands in place of a secret."""
@@ -83,15 +90,19 @@ class Redactor:
             name, equals, value = entry.partition(b"=")
             if equals and self._is_allowed(name) and len(kept) < VARIABLES_MAX:
                 kept.setdefault(name, value)
-        names = sorted(kept)
-        values = [kept[name] for name in names]
-        spans = command_line_spans(values)
+        found = tuple(sorted(kept.items()))
+        if sum(len(name) + len(value) for name, value in found) > ENVIRONMENT_KEPT_LENGTH_MAX:
+            return self._variables(found)
+        return self._known_variables(found)
+
+    def _variables(self, variables: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
+        spans = command_line_spans([value for _, value in variables])
         return tuple(
             (name, _cut(self._replace(value, found), VARIABLE_LENGTH_MAX))
-            for name, value, found in zip(names, values, spans, strict=True)
+            for (name, value), found in zip(variables, spans, strict=True)
         )
 
-    def _is_allowed(self, name: bytes) -> bool:
+    def _allows(self, name: bytes) -> bool:
         allowed = name in self._names or name.startswith(self._beginnings) or name.endswith(self._ends)
         return allowed and not _DENIED.search(name)
 
