@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
-from types import ModuleType
-from typing import cast
+
+import structlog
 
 
 def configure() -> None:
     """Send structlog and the standard logging of libraries to stderr, with UTC times."""
-    import structlog  # already there, by `_import_structlog`
-
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -27,20 +24,3 @@ def configure() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-
-
-def _import_structlog() -> None:
-    """Import it without rich, with which it draws tracebacks: a log has none of it, and a mount would wait.
-
-    Who imports this module first, before anything else imports structlog, has 0.1 s less to wait for.
-    """
-    if "rich" in sys.modules:
-        return
-    sys.modules["rich"] = cast(ModuleType, None)  # importing it fails
-    try:
-        importlib.import_module("structlog")
-    finally:
-        del sys.modules["rich"]
-
-
-_import_structlog()

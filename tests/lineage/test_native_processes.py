@@ -446,9 +446,11 @@ def test_request_pid_refuses_what_is_no_request() -> None:
 def test_descriptors_are_quiet_while_there_is_nothing_to_read() -> None:
     first, said = os.pipe()
     second, _ = other = os.pipe()
-    assert _native.is_quiet() and _native.is_quiet(first, second)
+    assert _native.is_quiet()
+    assert _native.is_quiet(first, second)
     os.write(said, b"x")
-    assert not _native.is_quiet(first, second) and not _native.is_quiet(second, first)
+    assert not _native.is_quiet(first, second)
+    assert not _native.is_quiet(second, first)
     os.read(first, 1)
     assert _native.is_quiet(second, first)
     for fd in (first, said, *other):
