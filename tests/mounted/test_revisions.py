@@ -121,7 +121,14 @@ def test_dot_pfs_lists_branches_tags_and_commits(shared_mount: Mount, tree: Path
         assert listed[:5] == [commit[:16] for commit in reversed(history)]
         assert (dot / "commits" / history[2][:16] / "file").read_text() == "2"
         assert [line.split()[-1] for line in (dot / "log").read_text().splitlines()[:5]] == list("43210")
-    assert sorted(os.listdir(f"{tree}@v1/.pfs")) == ["branches", "commits", "lineage", "log", "status", "tags"]
+    assert sorted(os.listdir(f"{tree}@v1/.pfs")) == [
+        "branches",
+        "commits",
+        "lineage",
+        "log",
+        "status",
+        "tags",
+    ]
     assert shared_mount.path.joinpath(tree.name, ".pfs/status").read_text().startswith("{")
 
 

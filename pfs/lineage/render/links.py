@@ -196,7 +196,9 @@ class Links:
                 ]
                 walk.add((other, weaker(level, how)) for other, how in inside + later)
                 is_used_outside = len(inside) < len(self._users.get(at, ()))
-                is_changed_outside = len(later) < len(self._after.get(at, ()))
+                is_changed_outside = len(later) < len(self._after.get(at, ())) or any(
+                    self._unit(p) != key.unit for version, _ in later for p, _ in self._makers[version]
+                )
                 if is_used_outside or is_changed_outside or not (inside or later):
                     found.setdefault(at, Child(at, level))
                 continue
