@@ -49,6 +49,17 @@ def test_place_gives_a_secret_away(line: str, secret: str) -> None:
     assert list(REDACTOR.argv(arguments)) == expected
 
 
+def test_words_that_were_seen_before_change_nothing() -> None:
+    lines = [shlex.split(line) for line in HARMLESS] + [words_of(line, "S3cret!$~+x") for line in GIVEN_AWAY]
+    commands = [[word.encode() for word in line] for line in lines]
+    used = Redactor(b"k" * KEY_LENGTH)
+    for command in commands:
+        for word in command:
+            used.argv([word])
+    for command in commands:
+        assert used.argv(command) == Redactor(b"k" * KEY_LENGTH).argv(command)
+
+
 @pytest.mark.parametrize(
     "name", ["--key={}", "--disk-encryption-key={}", "https://h/?key={}", "WANDB_KEY={}"]
 )

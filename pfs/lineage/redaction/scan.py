@@ -64,6 +64,12 @@ class _Looks(NamedTuple):
     names: bool  # of secrets, or programs that take some: by their place among words
 
 
+def is_plain(arguments: Sequence[bytes]) -> bool:
+    """Whether nothing in any of these arguments is worth a look, so that no other plain one changes that."""
+    looks = _looks(b"\0".join(arguments))
+    return not looks.inside and not looks.names
+
+
 def command_line_spans(arguments: Sequence[bytes]) -> list[list[Span]]:
     """For each argument of a command line the secrets in it: by itself, by their place, in its scripts."""
     spans: list[list[Span]] = [[] for _ in arguments]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from pfs.disk import Disk, write_durably
-from pfs.lineage.redaction.scan import command_line_spans, text_spans
+from pfs.lineage.redaction.scan import command_line_spans, is_plain, text_spans
 from pfs.lineage.redaction.tokens import Span
 
 TEXT_LENGTH_MAX: Final = 64 * 1024  # bytes of one argument or script; the rest is cut off, and it says so
@@ -27,6 +27,9 @@ VARIABLES_MAX: Final = 256
 ENVIRONMENTS_KEPT_MAX: Final = 32
 ENVIRONMENT_KEPT_LENGTH_MAX: Final = 32 * 1024  # bytes of names and values
 NAMES_KEPT_MAX: Final = 4_096
+# Nor that there is nothing in a word: the command lines of one build have most words in common.
+PLAIN_WORDS_KEPT_MAX: Final = 8_192
+PLAIN_LENGTH_KEPT_MAX: Final = 256  # bytes of such a word
 KEY_NAME: Final = "lineage.key"
 KEY_LENGTH: Final = 32  # bytes
 
@@ -62,6 +65,7 @@ class Redactor:
         self._ends = tuple(name[1:] for name in names if name.startswith(b"*"))
         self._is_allowed = lru_cache(NAMES_KEPT_MAX)(self._allows)
         self._known_variables = lru_cache(ENVIRONMENTS_KEPT_MAX)(self._variables)
+        self._plain: set[bytes] = set()  # words that hold nothing, beside whatever other plain ones
 
     def mark(self, secret: bytes) -> bytes:
         """What stands in place of a secret."""
@@ -69,16 +73,27 @@ class Redactor:
 
     def argv(self, arguments: Sequence[bytes]) -> tuple[bytes, ...]:
         """A command line without its secrets; long arguments are cut, and what is too much goes."""
-        spans = command_line_spans(arguments)
+        spans = [] if self._is_plain(arguments) else command_line_spans(arguments)
         kept: list[bytes] = []
         room = ARGUMENTS_LENGTH_MAX
         for number, argument in enumerate(arguments):
             if room <= 0:
                 kept.append(f"‹{len(arguments) - number} more›".encode())
                 break
-            kept.append(_cut(self._replace(argument, spans[number]), min(room, TEXT_LENGTH_MAX)))
+            text = self._replace(argument, spans[number]) if spans else argument
+            kept.append(_cut(text, min(room, TEXT_LENGTH_MAX)))
             room -= len(kept[-1]) + 1
         return tuple(kept)
+
+    def _is_plain(self, arguments: Sequence[bytes]) -> bool:
+        plain = self._plain
+        words = [word for word in arguments if word not in plain]
+        if words and not is_plain(words):
+            return False
+        if len(plain) + len(words) > PLAIN_WORDS_KEPT_MAX:
+            plain.clear()
+        plain.update(word for word in words if len(word) <= PLAIN_LENGTH_KEPT_MAX)
+        return True
 
     def environment(self, environ: bytes) -> tuple[tuple[bytes, bytes], ...]:
         """The allowed variables of `NAME=value` entries that each end with NUL, sorted by name.
