@@ -126,9 +126,7 @@ class Lineage:
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
-        capture = self.capture
-        own = [self._keep_up, capture.describe_executed, capture.settle]
-        return [*own, *self.outside.background_tasks()]
+        return [self._keep_up, *self.capture.background_tasks(), *self.outside.background_tasks()]
 
     def mend(self) -> None:
         """Index what a crash has left unindexed: before anybody asks, or a stored version counts as raw."""
@@ -164,6 +162,7 @@ class Lineage:
 
     def close(self) -> None:
         """Index what is waiting, close the journal."""
+        self.capture.close()
         self.sealer.close()
         self.journal.close()
         self.index.close()

@@ -9,9 +9,8 @@ await in between.  The loop never reads /proc; the daemon's own requests are not
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
 
 import structlog
 import trio
@@ -31,17 +30,13 @@ from pfs.overlay.worktree import WorkingTree
 from pfs.vfs.live_files import LiveFiles
 from pfs.vfs.mapped import MappedFlush
 from pfs.vfs.pipes import Pipes
+from pfs.vfs.proc_readers import ProcReaders
 
-DESCRIBE_THREADS = 4
-DESCRIBE_SECONDS_MAX = 1.0  # from when a thread takes it up
-ABANDONED_MAX = 64  # threads stuck in /proc, beyond which nothing is described
 SETTLE_SECONDS = 5.0  # between two looks at processes whose end may have been missed
 EXECUTED_MAX = 1_000  # stages of pipelines waiting to be described
 NEVER_ASKED = "it never asked for anything and was not looked at in time"
 NOT_LOOKED_AT = "it could not be looked at"
 FMODE_EXEC = 0x20  # in the flags of an OPEN that executes the file
-
-T = TypeVar("T")
 
 _log = structlog.get_logger("capture")
 
@@ -73,8 +68,7 @@ class Capture:
         self._pipes = Pipes(processes, self._read, self.drain)
         self._stages: list[Image] = []  # what processes with pipes have gone on to run
         self._to_describe, self._executed = trio.open_memory_channel[int](EXECUTED_MAX)
-        self._readers = trio.CapacityLimiter(DESCRIBE_THREADS)
-        self._threads = trio.CapacityLimiter(ABANDONED_MAX)
+        self._readers = ProcReaders()
         self._across: dict[Image, list[Grip]] = {}  # handles that were open when an image began by exec
         self._mappable: dict[Node, list[Actor]] = {}  # who may store to a file through a mapping
         # those that ran when the last daemon ended: one that goes on still knows what it knew
@@ -145,11 +139,11 @@ class Capture:
         """Whose thread it is, found in /proc while it waits for us."""
         processes = self.processes
         if processes.needs_look(tid):
-            look = await self._in_thread(processes.look, tid)
+            look = await self._readers.ask(processes.look, tid)
             image = None if look is None else processes.find(tid, look)
             if image is not None:
                 return image
-        raw = await self._in_thread(processes.read, tid)
+        raw = await self._readers.ask(processes.read, tid)
         image = processes.adopt(tid, raw)
         if image.actor is None and not image.is_own and raw is not None:
             self._pipes.note(image, raw)
@@ -159,14 +153,7 @@ class Capture:
         return image
 
     async def _read(self, pid: int) -> RawDescription | None:
-        return await self._in_thread(self.processes.read, pid)
-
-    async def _in_thread(self, read: Callable[[int], T | None], pid: int) -> T | None:
-        """Ask /proc in a thread; None where it is gone, or takes too long."""
-        async with self._readers:
-            with trio.move_on_after(DESCRIBE_SECONDS_MAX):
-                return await trio.to_thread.run_sync(read, pid, limiter=self._threads, abandon_on_cancel=True)
-        return None
+        return await self._readers.ask(self.processes.read, pid)
 
     def actor_of(self, image: Image) -> Actor:
         """The actor of an image that was adopted; it begins now if it has not yet."""
@@ -227,7 +214,15 @@ class Capture:
     def _level(self, source: Image) -> Level:
         return Level.INFERRED if self._pipes.is_guess(source) else Level.OBSERVED
 
-    async def describe_executed(self) -> None:
+    def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
+        """What runs beside the requests."""
+        return [self._describe_executed, self._settle]
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._readers.close()
+
+    async def _describe_executed(self) -> None:
         """Read the command lines of stages that may never ask us anything, as long as they are there."""
         async with self._executed:
             async for pid in self._executed:
@@ -238,8 +233,14 @@ class Capture:
 
         False where it has gone or gone on meanwhile.
         """
-        raw = await self._read(pid)
-        image = None if raw is None else self.processes.describe(pid, raw)
+        self.drain()
+        image = self.processes.find(pid)
+        raw = None if image is None else image.description
+        if image is not None and image.actor is not None and raw is not None:
+            return True  # by a request of its own, or for the sake of a relative
+        if raw is None:
+            raw = await self._read(pid)
+            image = None if raw is None else self.processes.describe(pid, raw)
         if image is None or raw is None:
             return False
         known: Actor | None = image.actor
@@ -258,16 +259,16 @@ class Capture:
 
     # endings
 
-    async def settle(self) -> None:
+    async def _settle(self) -> None:
         """Find the ends that nobody tells: without a connector, or after it told more than we took."""
         for (_, pid, ticks), actor in list(self._left.items()):
-            look = await self._in_thread(self.processes.look, pid)
+            look = await self._readers.ask(self.processes.look, pid)
             if look is None or look.start_ticks != ticks:
                 self.recorder.end(actor, Ending(actor.activity.started_ns))
         while True:
             await trio.sleep(SETTLE_SECONDS)
             for pid in self.processes.unsure():
-                self.processes.settle(pid, await self._in_thread(self.processes.look, pid))
+                self.processes.settle(pid, await self._readers.ask(self.processes.look, pid))
 
     def _forked(self, parent: Image, child: Image) -> None:
         """A child shares its parent's memory until it execs: it knows what the parent knew then."""
