@@ -147,9 +147,11 @@ class Capture:
         image = processes.adopt(tid, raw)
         if image.actor is None and not image.is_own and raw is not None:
             self._pipes.note(image, raw)
-            for other in await self._pipes.trace(image):
-                self._connect(other, self.actor_of(other))
-                self._follow(other)
+            for source, sink in await self._pipes.trace(image):
+                actors = self.actor_of(source), self.actor_of(sink)
+                self.recorder.connect(*actors, level=self._level(source))
+                self._follow(source)
+                self._follow(sink)
         return image
 
     async def _read(self, pid: int) -> RawDescription | None:

@@ -1,17 +1,18 @@
 """Who is at the other end of a pipe: data that goes between processes without touching the mount.
 
 Descriptions say which pipes a process holds.  The other ends belong to its relatives: those of the same
-parent, the parent itself.  They are looked for when a process with pipes is first described, while it waits
-for us: whoever reads from it can't have ended, though it may not have been started yet.  A stage that never
-asks us anything is found this way, too; its command line is read once more after its exec.  One that is over
-by then is guessed: whom the same parent had made just before.
+parent, the parent itself, and who that one has the pipe from.  They are looked for when a process with pipes
+is first described, while it waits for us: whoever reads from it can't have ended, though it may not have been
+started yet.  A stage that never asks us anything is found this way, too; its command line is read once more
+after its exec.  One that is over by then is guessed: whom the same parent had made just before.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
 import trio
 
@@ -22,22 +23,58 @@ from pfs.lineage.processes.table import Processes
 PIPES_MAX = 10_000  # the least recently seen are forgotten
 RELATIVES_MAX = 64
 LOOKS_MAX = 12  # for an end that a process may still have to be started for
-FORKING_LOOKS = 5  # for so long a parent may be about to start the one that reads
+ENDED_LOOKS = 4  # for somebody who writes, where nobody is seen who could
 LOOK_SECONDS = 0.001  # after the first of them; each waits longer than the one before
+FORKING_NS = 20_000_000  # for so long after a fork a parent may be about to start who reads
 
 Read = Callable[[int], Awaitable[RawDescription | None]]
+Pair = tuple[Image, Image]  # who may write to a pipe, who may read from it
+
+
+class _Ends:
+    """Who holds the ends of one pipe; both, for who may read and write."""
+
+    __slots__ = ("readers", "writers")
+
+    def __init__(self) -> None:
+        self.readers: dict[Image, None] = {}
+        self.writers: dict[Image, None] = {}
+
+    def hold(self, image: Image, access: int) -> None:
+        if access != os.O_WRONLY:
+            self.readers[image] = None
+        if access != os.O_RDONLY:
+            self.writers[image] = None
+
+    def leave(self, image: Image) -> None:
+        self.readers.pop(image, None)
+        self.writers.pop(image, None)
+
+    def others(self, access: int) -> Iterator[Image]:
+        """Who holds the end that goes with this one."""
+        if access != os.O_WRONLY:
+            yield from self.writers
+        if access != os.O_RDONLY:
+            yield from self.readers
 
 
 class Pipes:
     """The ends of pipes that are known.  Owned by the event loop."""
 
-    def __init__(self, processes: Processes, read: Read, drain: Callable[[], None]) -> None:
-        """drain: take what is known by now of processes and of what they did."""
+    def __init__(
+        self,
+        processes: Processes,
+        read: Read,
+        drain: Callable[[], None],
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """drain: take what is known by now of processes and of what they did.  now_ns: monotonic."""
         self._processes = processes
         self._read = read
         self._drain = drain
-        self._ends: OrderedDict[int, dict[Image, int]] = OrderedDict()  # by inode: who holds it, by O_ACCMODE
-        self._held: dict[Image, dict[int, int]] = {}
+        self._now_ns = now_ns
+        self._ends: OrderedDict[int, _Ends] = OrderedDict()  # by inode
+        self._held: dict[Image, dict[int, int]] = {}  # O_ACCMODE by inode
         self._guessed: set[Image] = set()  # taken for the writers of pipes that nobody saw them hold
         self._vain: set[int] = set()  # pipes whose other end is out of sight: not waited for again
 
@@ -62,7 +99,7 @@ class Pipes:
         while len(self._ends) > PIPES_MAX:
             inode, ends = self._ends.popitem(last=False)
             self._vain.discard(inode)
-            for other in ends:
+            for other in {**ends.readers, **ends.writers}:
                 known = self._held.get(other, {})
                 known.pop(inode, None)
                 if not known:
@@ -79,14 +116,13 @@ class Pipes:
         sinks: dict[Image, None] = {}
         for inode, access in self._of(image).items():
             self._hold(image, inode, access)
-            for other, theirs in self._ends[inode].items():
-                if other.pid == image.pid:
-                    continue
-                if access != os.O_WRONLY and theirs != os.O_RDONLY:
-                    sources[other] = None
-                if access != os.O_RDONLY and theirs != os.O_WRONLY:
-                    sinks[other] = None
-        return list(sources), list(sinks)
+            ends = self._ends[inode]
+            if access != os.O_WRONLY:
+                sources |= ends.writers
+            if access != os.O_RDONLY:
+                sinks |= ends.readers
+        mine = image.pid
+        return [one for one in sources if one.pid != mine], [one for one in sinks if one.pid != mine]
 
     def _of(self, image: Image) -> dict[int, int]:
         """What an image holds, and what the same process held before: an end may be closed by now."""
@@ -100,84 +136,155 @@ class Pipes:
 
     def _lacking(self, image: Image, forking: Collection[Image] = ()) -> list[int]:
         """Its pipes whose other end nobody known holds but `forking`, unless looked for in vain."""
-        found = []
-        for inode, access in self._of(image).items():
-            others = [
-                theirs
-                for other, theirs in self._ends.get(inode, {}).items()
-                if other.pid != image.pid and other not in forking
-            ]
-            if inode not in self._vain and not any(one != access or one == os.O_RDWR for one in others):
-                found.append(inode)
-        return found
+        return [
+            inode
+            for inode, access in self._of(image).items()
+            if inode not in self._vain
+            and not any(
+                other.pid != image.pid and other not in forking for other in self._ends[inode].others(access)
+            )
+        ]
 
-    async def trace(self, image: Image) -> list[Image]:
-        """Look for the other ends of an image's pipes among its relatives; who was found, to be connected.
+    def _above(self, image: Image) -> Iterator[tuple[Image, bool]]:
+        """Whom a process may have its pipes from, the nearest first; and whether that one may fork more.
 
-        A shell that is still starting the stages of a pipeline holds ends that are for the next ones: what a
-        parent holds counts only where it goes on holding it.
+        Farther up go only pipes that the nearer one holds as well.
         """
-        found: dict[Image, None] = {}
-        todo = [image]
+        pipes = self._of(image).keys()
+        now_ns = self._now_ns()
+        at = image
+        while True:
+            process = self._processes.tasks.group(at.pid)
+            forks = process is not None and now_ns - process.forked_ns < FORKING_NS
+            above = at.parent
+            while above is not None and above.pid == at.pid:
+                above = above.parent
+            if above is None or above.is_own or not above.pid:
+                return
+            yield above, forks
+            if forks or pipes.isdisjoint(self._of(above)):
+                return
+            at = above
+
+    def _forking(self, image: Image) -> list[Image]:
+        """Those who may hold ends for processes that they are still to start, as a shell does."""
+        return [above for above, forks in self._above(image) if forks]
+
+    async def trace(self, image: Image) -> list[Pair]:
+        """Look for the other ends of an image's pipes among its relatives; who was found, to be connected."""
         looked: set[int] = {image.pid}
         gone: set[int] = set()
+        before: dict[Image, dict[int, int]] = {}  # what those who were looked at held, as far as was known
+        todo = [image]
         for number in range(1, LOOKS_MAX + 1):
-            parents = self._parents(todo)
-            forking = parents if number <= FORKING_LOOKS else ()
-            todo = [one for one in todo if self._lacking(one, forking)]
+            again: set[int] = set()  # looked at just now, to be looked at once more next time
+            while todo := self._unfinished(image, is_late=number > ENDED_LOOKS):
+                pids = self._relatives(todo, looked | again)
+                if not pids:
+                    break
+                for pid, forks in pids.items():
+                    is_sure = await self._look(pid, gone, before)
+                    (again if forks or not is_sure else looked).add(pid)
             if not todo:
                 break
-            for pid in self._relatives(todo, looked):
-                raw = await self._read(pid)
-                other = self._processes.describe(pid, raw)
-                if raw is None or not raw.exe:
-                    gone.add(pid)
-                if other is None or raw is None or not raw.exe:
-                    looked.add(pid)
-                    continue
-                self._forget(other)
-                self.note(other, raw)
-                found[other] = None
-                if all(other.pid != above.pid for above in parents):
-                    looked.add(pid)
-                    todo.append(other)
             self._drain()
             for one in todo:
-                found |= dict.fromkeys(self._guess(one, gone))
+                self._guess(one, gone)
             await trio.sleep(LOOK_SECONDS * number)
             self._drain()
         else:
             self._vain.update(inode for one in todo for inode in self._lacking(one))
+        forking = {above.pid for above in self._forking(image)}
+        for other, held in before.items():
+            if other.pid in forking:
+                self._forget(other)
+                for inode, access in held.items():
+                    self._hold(other, inode, access)
+        return self._pairs(image)
+
+    def _unfinished(self, image: Image, *, is_late: bool) -> list[Image]:
+        """Of those that are known to talk to an image, and itself, those of whom an end is looked for.
+
+        is_late: no longer for somebody who writes, where nobody is seen who could.
+        """
+        ancestors = {above.pid for above, _ in self._above(image)}
+        stages = {image: None}
+        for pair in self._pairs(image):
+            stages |= {one: None for one in pair if one.pid not in ancestors}
+        found = []
+        for one in stages:
+            lacking = self._lacking(one, self._forking(one))
+            if is_late:
+                ended = [inode for inode in lacking if self._is_ended(one, inode)]
+                self._vain.update(ended)
+                lacking = [inode for inode in lacking if inode not in ended]
+            if lacking:
+                found.append(one)
+        return found
+
+    def _is_ended(self, image: Image, inode: int) -> bool:
+        """Whether an image only reads a pipe, and nobody seen can write to it: the input of make's jobs."""
+        writers = self._ends[inode].writers
+        return self._of(image)[inode] == os.O_RDONLY and all(one.pid == image.pid for one in writers)
+
+    def _pairs(self, image: Image) -> list[Pair]:
+        """All known to write to an image, through however many others, and all that it writes to."""
+        found: dict[Pair, None] = {}
+        for upstream in (True, False):
+            todo = [image]
+            seen = {image}
+            while todo:
+                at = todo.pop()
+                sources, sinks = self.peers(at)
+                for other in sources if upstream else sinks:
+                    found[(other, at) if upstream else (at, other)] = None
+                    if other not in seen:
+                        seen.add(other)
+                        todo.append(other)
         return list(found)
 
-    def _guess(self, image: Image, gone: Collection[int]) -> list[Image]:
+    async def _look(self, pid: int, gone: set[int], before: dict[Image, dict[int, int]]) -> bool:
+        """See what a relative holds; whether it was seen, or will never be."""
+        raw = await self._read(pid)
+        other = self._processes.describe(pid, raw)
+        if raw is None or not raw.exe:
+            gone.add(pid)
+        elif other is not None:
+            before.setdefault(other, self._held.get(other, {}))
+            self._forget(other)
+            self.note(other, raw)
+        else:
+            return False  # in the middle of an exec
+        return True
+
+    def _guess(self, image: Image, gone: Collection[int]) -> None:
         """Who may have written to its standard input and is over: the stages before it in a pipeline.
 
         gone: processes that could not be read any more.
         """
         inode = self._standard_input(image)
         if inode not in self._lacking(image):
-            return []
-        found: list[Image] = []
+            return
         elder = self._processes.elder(image)
-        while elder is not None and len(found) < RELATIVES_MAX:
-            if elder.ended is None and elder.pid not in gone:
+        for _ in range(RELATIVES_MAX):
+            if elder is None or (elder.ended is None and elder.pid not in gone):
                 break
             if not elder.is_adopted and self._processes.adopt(elder.pid, None) is not elder:
                 break
             self._guessed.add(elder)
             self._join(inode, elder, image)
-            found.append(elder)
             image, inode = elder, -elder.pid  # a pipe without a number: nobody saw it
             elder = self._processes.elder(image)
-        return found
 
     def _join(self, inode: int, source: Image, sink: Image) -> None:
         self._hold(source, inode, os.O_WRONLY)
         self._hold(sink, inode, os.O_RDONLY)
 
     def _hold(self, image: Image, inode: int, access: int) -> None:
-        self._ends.setdefault(inode, {})[image] = access
+        ends = self._ends.get(inode)
+        if ends is None:
+            ends = self._ends[inode] = _Ends()
+        ends.hold(image, access)
         self._held.setdefault(image, {})[inode] = access
 
     def _standard_input(self, image: Image) -> int:
@@ -190,26 +297,21 @@ class Pipes:
             at = at.parent
         return 0
 
-    def _parents(self, images: Iterable[Image]) -> list[Image]:
-        found: dict[Image, None] = {}
-        for image in images:
-            parent = image.parent
-            while parent is not None and parent.pid == image.pid:
-                parent = parent.parent
-            if parent is not None and not parent.is_own and parent.pid:
-                found[parent] = None
-        return list(found)
-
     def _forget(self, image: Image) -> None:
         for inode in self._held.pop(image, {}):
-            self._ends.get(inode, {}).pop(image, None)
+            self._ends[inode].leave(image)
 
-    def _relatives(self, images: Iterable[Image], looked: set[int]) -> list[int]:
-        pids = {parent.pid: None for parent in self._parents(images)}
-        for image in images:
-            for pid in self._processes.siblings(image)[:RELATIVES_MAX]:
-                pids[pid] = None
-        return [pid for pid in pids if pid not in looked and pid]
+    def _relatives(self, images: Iterable[Image], looked: Collection[int]) -> dict[int, bool]:
+        """Who may hold other ends, and whether that may change soon: ancestors, and then the rest."""
+        above = {one.pid: forks for image in images for one, forks in self._above(image)}
+        found = {pid: forks for pid, forks in above.items() if pid not in looked}
+        if found:
+            return found
+        for pid in dict.fromkeys([*(image.pid for image in images), *above]):
+            process = self._processes.tasks.group(pid)
+            if process is not None:
+                found |= dict.fromkeys(self._processes.siblings(process.image), False)
+        return {pid: forks for pid, forks in found.items() if pid not in looked}
 
     def holds(self, image: Image) -> bool:
         """Whether it is known to hold any pipe."""

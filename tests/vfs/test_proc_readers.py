@@ -55,7 +55,7 @@ async def test_stuck_threads_are_left_and_replaced(
     until.set()
     with trio.fail_after(10):
         while readers.stuck:
-            await trio.sleep(0.001)
+            await trio.lowlevel.checkpoint()
     monkeypatch.setattr(proc_readers, "ANSWER_SECONDS_MAX", 10)
     assert [await readers.ask(lambda pid: pid, number) for number in range(10)] == list(range(10))
 
