@@ -164,6 +164,43 @@ static PyObject *outside_fileno(PyObject *object, PyObject *unused)
     return fd < 0 ? closed() : PyLong_FromLong(fd);
 }
 
+PyDoc_STRVAR(hurry_doc, "hurry(duration_ns, /)\n--\n\nFor so long from now on `unattended` is in a hurry.");
+
+static PyObject *outside_hurry(PyObject *object, PyObject *argument)
+{
+    long long duration_ns = PyLong_AsLongLong(argument);
+    if (duration_ns == -1 && PyErr_Occurred())
+        return NULL;
+    pfs_outside_hurry(&((struct outside_object *)object)->outside, duration_ns);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(unattended_doc,
+             "unattended(end, usual_ns, hurried_ns, /)\n--\n\n"
+             "Wait until something has been queued for so long and nobody has drained meanwhile (True), or until the\n"
+             "descriptor `end` is readable (False).  For another thread than that which owns the object.");
+
+static PyObject *outside_unattended(PyObject *object, PyObject *arguments)
+{
+    struct pfs_outside *outside = &((struct outside_object *)object)->outside;
+    int end;
+    long long usual_ns, hurried_ns;
+    bool waits;
+    if (!PyArg_ParseTuple(arguments, "iLL:unattended", &end, &usual_ns, &hurried_ns))
+        return NULL;
+    if (usual_ns < 0 || hurried_ns < 0) {
+        PyErr_SetString(PyExc_ValueError, "a pause is not negative");
+        return NULL;
+    }
+    if (outside->fd < 0)
+        return closed();
+    const struct pfs_outside_pause pause = {.usual_ns = usual_ns, .hurried_ns = hurried_ns};
+    Py_BEGIN_ALLOW_THREADS
+    waits = pfs_outside_unattended(outside, end, pause);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(waits);
+}
+
 PyDoc_STRVAR(close_doc, "close()\n--\n\nStop listening; a second call does nothing.");
 
 static PyObject *outside_close(PyObject *object, PyObject *unused)
@@ -186,6 +223,8 @@ static PyMethodDef outside_methods[] = {
     {"watch", outside_watch, METH_O, watch_doc},
     {"leave_out", outside_leave_out, METH_O, leave_out_doc},
     {"fileno", outside_fileno, METH_NOARGS, fileno_doc},
+    {"hurry", outside_hurry, METH_O, hurry_doc},
+    {"unattended", outside_unattended, METH_VARARGS, unattended_doc},
     {"close", outside_close, METH_NOARGS, close_doc},
     {NULL, NULL, 0, NULL},
 };

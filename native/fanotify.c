@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Newer than some headers. */
@@ -187,6 +188,7 @@ bool pfs_outside_take(struct pfs_outside *outside)
     struct fanotify_event_metadata told[PFS_OUTSIDE_BATCH];
     if (!pfs_outside_waits(outside))
         return false;
+    atomic_fetch_add(&outside->takes, 1);
     ssize_t size = read(outside->fd, told, sizeof told);
     if (size < 0) {
         /* One that could not be opened; the kernel has dropped it. */
@@ -198,6 +200,36 @@ bool pfs_outside_take(struct pfs_outside *outside)
     for (; FAN_EVENT_OK(next, size); next = FAN_EVENT_NEXT(next, size))
         take_event(outside, next);
     return true;
+}
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+}
+
+void pfs_outside_hurry(struct pfs_outside *outside, int64_t duration_ns)
+{
+    atomic_store(&outside->hurried_ns, monotonic_ns() + duration_ns);
+}
+
+bool pfs_outside_unattended(struct pfs_outside *outside, int end, struct pfs_outside_pause pause)
+{
+    struct pollfd asked[] = {{.fd = end, .events = POLLIN}, {.fd = outside->fd, .events = POLLIN}};
+    for (;;) {
+        /* EINTR: nothing has come. */
+        if (poll(asked, 2, -1) < 0)
+            continue;
+        unsigned int takes = atomic_load(&outside->takes);
+        bool hurried = monotonic_ns() < atomic_load(&outside->hurried_ns);
+        int64_t ns = hurried ? pause.hurried_ns : pause.usual_ns;
+        struct timespec duration = {.tv_sec = ns / NS_PER_SECOND, .tv_nsec = ns % NS_PER_SECOND};
+        if (asked[0].revents != 0 || ppoll(asked, 1, &duration, NULL) > 0)
+            return false;
+        if (atomic_load(&outside->takes) == takes && pfs_outside_waits(outside))
+            return true;
+    }
 }
 
 void pfs_outside_ignore(const struct pfs_outside *outside, const struct pfs_outside_event *event)

@@ -11,7 +11,7 @@
  * take milliseconds: a thread of our own does that.
  *
  * Needs CAP_SYS_ADMIN in the first user namespace; Linux 5.1, and 5.19 for `ignore`, 6.0 for `leave_out`.
- * These files know no Python.  One thread at a time uses an object. */
+ * These files know no Python.  One thread at a time uses an object, but for pfs_outside_unattended. */
 #ifndef PFS_FANOTIFY_H
 #define PFS_FANOTIFY_H
 
@@ -47,6 +47,8 @@ struct pfs_outside {
     bool lost;                       /* events were lost */
     struct pfs_outside_event *batch; /* PFS_OUTSIDE_BATCH of them */
     size_t count;                    /* that are taken and not released */
+    atomic_uint takes;               /* calls of pfs_outside_take */
+    _Atomic int64_t hurried_ns;      /* until when somebody is in a hurry, by CLOCK_MONOTONIC */
     struct pfs_outside_closer {
         pthread_t thread;
         int pipe[2]; /* descriptors for it */
@@ -68,6 +70,18 @@ bool pfs_outside_waits(const struct pfs_outside *outside);
 /* Takes what is queued, up to PFS_OUTSIDE_BATCH, to batch[0...count).  False: nothing was queued.  What was taken
  * before must be released. */
 bool pfs_outside_take(struct pfs_outside *outside);
+
+/* How long events may wait for somebody who takes them. */
+struct pfs_outside_pause {
+    int64_t usual_ns, hurried_ns;
+};
+
+/* Until when pfs_outside_unattended is in a hurry: for so long from now on.  From any thread. */
+void pfs_outside_hurry(struct pfs_outside *outside, int64_t duration_ns);
+
+/* Blocks until something has been queued for as long as `pause` says and nobody has taken anything meanwhile (true), or
+ * until `end` is readable (false).  Beside the thread that uses the object, which closes it afterwards. */
+bool pfs_outside_unattended(struct pfs_outside *outside, int end, struct pfs_outside_pause pause);
 
 /* Hears no more of the file of an event being opened or closed, until it changes or the kernel forgets it; execve is
  * told all the same.  Nothing where the kernel can't. */

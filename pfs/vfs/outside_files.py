@@ -24,11 +24,8 @@ from pfs.lineage.outside.words import DescribeFiles
 from pfs.lineage.processes.image import Image
 from pfs.vfs.capture import NEVER_ASKED, Capture
 from pfs.vfs.outside_content import content_of
+from pfs.vfs.pacer import Pacer, Unattended
 
-# Between two drains on a machine where files are opened all the time; for a while after a write that counts.
-PAUSE_SECONDS: Final = 0.005
-PAUSE_SECONDS_MIN: Final = 0.0003
-BUSY_SECONDS: Final = 0.03
 IDLE_SECONDS: Final = 0.05  # the connector is drained at least so often: its buffer never fills
 LOOK_SECONDS: Final = 1.0  # between two looks at what is mounted and which processes have ended
 LOOK_AGAIN_SECONDS: Final = 0.0003
@@ -42,11 +39,8 @@ SEEN_MAX: Final = 10_000  # files that need not be hashed again
 _log = structlog.get_logger("outside")
 
 
-class Listener(Protocol):
+class Listener(Unattended, Protocol):
     """What `_native.Outside` offers beside `drain`."""
-
-    def fileno(self) -> int:
-        """Readable when there is something to drain."""
 
     def watch(self, fd: int, /) -> None:
         """Listen to one more file system.  Raises OSError."""
@@ -86,18 +80,19 @@ class OutsideFiles:
         return [self._listen, self._look_around, self._describe, self._hash]
 
     async def _listen(self) -> None:
-        writes, busy_until = 0, 0.0
-        while True:
-            if self._listener is None:
+        if self._listener is None:
+            while True:
                 await trio.sleep(IDLE_SECONDS)
-            else:
-                now = trio.current_time()
-                if writes != self._watch.writes:
-                    writes, busy_until = self._watch.writes, now + BUSY_SECONDS
-                await trio.sleep(PAUSE_SECONDS_MIN if now < busy_until else PAUSE_SECONDS)
-                with trio.move_on_after(IDLE_SECONDS):
-                    await trio.lowlevel.wait_readable(self._listener.fileno())
-            self._watch.drain()
+                self._watch.drain()
+        pacer = Pacer(self._listener)
+        self._watch.wrote = pacer.hurry
+        try:
+            while True:
+                await pacer.wait(IDLE_SECONDS)
+                self._watch.drain()
+        finally:
+            self._watch.wrote = None
+            pacer.close()
 
     async def _look_around(self) -> None:
         """Listen to what is mounted meanwhile; forget who has ended."""

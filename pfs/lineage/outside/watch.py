@@ -56,7 +56,7 @@ class OutsideWatch:
         """exits: the connector of `processes`, where there is one.  is_quiet: nothing is queued anywhere."""
         self.overflows = 0
         self.failures = 0  # writes that could not be recorded
-        self.writes = 0  # that were recorded: readers may follow who never ask us anything
+        self.wrote: Callable[[], None] | None = None  # a write counts: readers may follow who never ask us
         self.promote: Callable[[Image], Actor | None] | None = None  # have one recorded that never asked
         self.describe: Callable[[int], None] | None = None  # have a process looked at soon
         self.learned: Callable[[Fact], None] | None = None  # a file was read: its content counts
@@ -381,7 +381,8 @@ class OutsideWatch:
     def _hand(self, actor: Actor, done: Done, fact: Fact) -> None:
         path, size, mtime_ns, key, *_ = fact
         if fact.is_write:
-            self.writes += 1
+            if self.wrote is not None:
+                self.wrote()
             try:
                 self._facts.outside_write(actor, path, size, mtime_ns, is_new=fact.is_new)
             except OSError:  # what the writer had read could not be kept
