@@ -178,7 +178,7 @@ class Pipes:
         todo = [image]
         for number in range(1, LOOKS_MAX + 1):
             again: set[int] = set()  # looked at just now, to be looked at once more next time
-            while todo := self._unfinished(image, is_late=number > ENDED_LOOKS):
+            while todo := self._unfinished(image, before, is_late=number > ENDED_LOOKS):
                 pids = self._relatives(todo, looked | again)
                 if not pids:
                     break
@@ -202,15 +202,15 @@ class Pipes:
                     self._hold(other, inode, access)
         return self._pairs(image)
 
-    def _unfinished(self, image: Image, *, is_late: bool) -> list[Image]:
-        """Of those that are known to talk to an image, and itself, those of whom an end is looked for.
+    def _unfinished(self, image: Image, seen: Collection[Image], *, is_late: bool) -> list[Image]:
+        """Of an image and those seen that it talks to, but its ancestors: who lacks an end.
 
         is_late: no longer for somebody who writes, where nobody is seen who could.
         """
         ancestors = {above.pid for above, _ in self._above(image)}
         stages = {image: None}
         for pair in self._pairs(image):
-            stages |= {one: None for one in pair if one.pid not in ancestors}
+            stages |= {one: None for one in pair if one in seen and one.pid not in ancestors}
         found = []
         for one in stages:
             lacking = self._lacking(one, self._forking(one))
