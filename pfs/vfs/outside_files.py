@@ -10,7 +10,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -73,7 +72,7 @@ class OutsideFiles:
         watch.learned = self._learned
         capture.outside = watch
         if listener is not None:
-            given.told_devices = self.listen_to(listener, self._table)
+            self.listen_to(listener, self._table)
 
     def background_tasks(self) -> list[Callable[[], Awaitable[None]]]:
         """What runs beside the requests."""
@@ -99,15 +98,15 @@ class OutsideFiles:
         while True:
             table = self._mounts.table()
             if self._listener is not None and table is not self._table:
-                listen = partial(self.listen_to, self._listener)
-                self._given.told_devices = await trio.to_thread.run_sync(listen, table)
+                await trio.to_thread.run_sync(self.listen_to, self._listener, table)
                 self._table = table
             self._watch.sweep(is_alive)
             await trio.sleep(LOOK_SECONDS)
 
-    def listen_to(self, listener: Listener, table: MountTable) -> frozenset[int]:
-        """Returns the devices that are listened to.  Looking up a mount point may wait for a disk."""
+    def listen_to(self, listener: Listener, table: MountTable) -> None:
+        """Hear of all file systems that may be listened to.  Looking up a mount point may wait for a disk."""
         devices: set[int] = set()
+        unheard = set(table.unheard)
         for point, number in table.listened_to.items():
             if self._leave_out(point.rstrip(b"/") + b"/"):
                 continue
@@ -120,7 +119,9 @@ class OutsideFiles:
                     os.close(fd)
             except OSError as error:
                 _log.info("not listened to", path=os.fsdecode(point), why=error.strerror)
-        return frozenset(devices)
+                unheard.add(point)
+        self._given.told_devices = frozenset(devices)
+        self._given.all_told = all(self._leave_out(point.rstrip(b"/") + b"/") for point in unheard)
 
     # those who never ask
 

@@ -49,6 +49,10 @@ def test_nobody_looks_below_fuse_and_automount_points() -> None:
         assert not table.is_untouchable(path)
 
 
+def test_what_may_have_data_and_is_not_listened_to() -> None:
+    assert parse(LINES).unheard == {b"/snap/x", b"/loop", b"/nfs", b"/over"}
+
+
 def test_an_overlay_is_listened_to_where_it_is_all_there_is() -> None:
     assert parse(b"1 0 0:5 / / rw - overlay overlay rw").listened_to == {b"/": 1}
 

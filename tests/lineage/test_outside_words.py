@@ -34,6 +34,7 @@ def describe(
     fds: Sequence[tuple[int, bytes, int]] = (),
     untouchable: Sequence[Path] = (),
     devices: Sequence[int] = (),
+    all_told: bool = False,
 ) -> list[Named]:
     """What a process was given."""
     found: dict[str, Any] = {
@@ -44,7 +45,7 @@ def describe(
         "fds": list(fds),
     }
     reader = DescribeFiles(lambda pid: found, Fake(untouchable), lambda path: path.endswith(b".so"))
-    reader.told_devices = devices
+    reader.told_devices, reader.all_told = devices, all_told
     read = reader(1)
     assert read is not None
     assert msgspec.convert(read, RawDescription).named == tuple(map(tuple, read["named"]))
@@ -222,3 +223,10 @@ def test_a_store_in_memory_is_left_out() -> None:
 def test_hidden_names() -> None:
     assert is_hidden(b"/home/u/.bashrc")
     assert not is_hidden(b"/home/u/.cache/x")
+
+
+def test_words_are_not_looked_at_where_all_openings_are_told(data: Path) -> None:
+    standard_input = (0, os.fsencode(data), os.O_RDONLY)
+    found = describe([data], fds=[standard_input], all_told=True)
+    assert [(named.path, named.is_open) for named in found] == [(os.fsencode(data), True)]
+    assert describe([data], all_told=True) == []

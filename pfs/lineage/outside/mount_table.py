@@ -20,6 +20,10 @@ LISTENED_TO: Final = frozenset(
     b"bcachefs btrfs exfat ext2 ext3 ext4 f2fs hfsplus iso9660 jfs nilfs2 ntfs3 ramfs reiserfs tmpfs udf"
     b" vfat xfs zfs".split()
 )
+WITHOUT_DATA: Final = frozenset(  # what is in them is the kernel's
+    b"binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs mqueue nsfs"
+    b" proc pstore rpc_pipefs securityfs selinuxfs sysfs tracefs".split()
+)
 LOOP_MAJORS: Final = (7, 43)  # loop, nbd
 READ_BYTES: Final = 1 << 16
 
@@ -31,6 +35,7 @@ class MountTable(NamedTuple):
 
     listened_to: dict[bytes, int]  # one mount point for each file system, with the mount's number
     untouchable: frozenset[bytes]  # mount points that are not to be looked below
+    unheard: frozenset[bytes] = frozenset()  # mount points of others that may have data
 
     def is_untouchable(self, path: bytes) -> bool:
         """Whether a path, taken as it is written, leads to or below such a mount point."""
@@ -53,14 +58,19 @@ def parse(text: bytes) -> MountTable:
             mounts.pop(point, None)
             mounts[point] = (int(words[0]), words[2], kind)
     untouchable = frozenset(point for point, (_, _, kind) in mounts.items() if is_untouchable(kind))
-    table = MountTable({}, untouchable)
+    listened_to: dict[bytes, int] = {}
+    unheard: set[bytes] = set()
+    table = MountTable(listened_to, untouchable)
     devices: set[bytes] = set()
     for point, (number, device, kind) in mounts.items():
-        may_listen = _may_listen(point, device, kind) and not table.is_untouchable(point)
-        if may_listen and device not in devices:
+        if table.is_untouchable(point) or kind in WITHOUT_DATA:
+            continue
+        if not _may_listen(point, device, kind):
+            unheard.add(point)
+        elif device not in devices:
             devices.add(device)
-            table.listened_to[point] = number
-    return table
+            listened_to[point] = number
+    return table._replace(unheard=frozenset(unheard))
 
 
 def open_mount(point: bytes, number: int) -> int:

@@ -35,9 +35,9 @@ class DescribeFiles:
     """A reader of descriptions that adds, as `named`, which files beyond the mount a process was given."""
 
     def __init__(self, read: Read, mounts: Mounts, leave_out: Callable[[bytes], bool]) -> None:
-        self.told_devices: Container[
-            int
-        ] = ()  # file systems whose opens are told: words say nothing new there
+        # File systems whose opens are told: words say nothing new there; and whether there are no others.
+        self.told_devices: Container[int] = ()
+        self.all_told = False
         self._read = read
         self._mounts = mounts
         self._leave_out = leave_out
@@ -52,7 +52,7 @@ class DescribeFiles:
 
     def _given(self, found: Mapping[str, Any], walk: _Walk) -> Iterator[Named]:
         seen = {found["exe"]}
-        for word, is_open in candidates(found):
+        for word, is_open in candidates(found, words=not self.all_told):
             looked = walk.find(word)
             if looked is None:
                 continue
@@ -65,11 +65,16 @@ class DescribeFiles:
                     return
 
 
-def candidates(found: Mapping[str, Any]) -> Iterator[tuple[bytes, bool]]:
-    """(absolute path, whether it is open for reading) of all that a description may name a file by."""
+def candidates(found: Mapping[str, Any], *, words: bool) -> Iterator[tuple[bytes, bool]]:
+    """(absolute path, whether it is open for reading) of all that a description may name a file by.
+
+    words: not its standard input alone.
+    """
     for number, target, flags in found["fds"]:
         if number == 0 and target.startswith(b"/") and flags & os.O_ACCMODE != os.O_WRONLY:
             yield target, True
+    if not words:
+        return
     cwd: bytes = found["cwd"]
     for word in found["cmdline"].split(b"\0")[1:WORDS_MAX]:
         for name in file_names(word):
