@@ -7,6 +7,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -310,3 +311,51 @@ def test_an_empty_drain_is_cheap(hear: Hear) -> None:
             outside.drain(LIMIT)
         best = min(best, (time.perf_counter() - began) / 1000)
     assert best < EMPTY_DRAIN_SECONDS_MAX
+
+
+def waiter(outside: _native.Outside, end: int, pause_ns: int) -> tuple[threading.Thread, list[bool]]:
+    """A thread that waits for what nobody takes, and what it comes back with."""
+    said: list[bool] = []
+    thread = threading.Thread(target=lambda: said.append(outside.unattended(end, pause_ns, 0)))
+    thread.start()
+    return thread, said
+
+
+@pytest.fixture
+def end() -> Iterator[int]:
+    fd = os.eventfd(0)
+    yield fd
+    os.close(fd)
+
+
+def test_what_nobody_takes_is_said(hear: Hear, tmp_path: Path, end: int) -> None:
+    outside = hear()
+    thread, said = waiter(outside, end, 1_000_000)
+    run("import sys; open(sys.argv[1], 'w').close()", tmp_path / "file")
+    thread.join(20)
+    assert said == [True]
+    assert outside.unattended(end, 0, 0)  # still so
+    os.eventfd_write(end, 1)
+    assert not outside.unattended(end, 0, 0)
+
+
+def test_what_is_taken_in_time_is_not_said(hear: Hear, tmp_path: Path, end: int) -> None:
+    outside = hear()
+    thread, said = waiter(outside, end, 60_000_000_000)
+    run("import sys; open(sys.argv[1], 'w').close()", tmp_path / "file")
+    outside.drain(LIMIT)
+    assert said == []
+    os.eventfd_write(end, 1)
+    thread.join(20)
+    assert said == [False]
+
+
+def test_a_hurry_shortens_the_pause(hear: Hear, tmp_path: Path, end: int) -> None:
+    outside = hear()
+    outside.hurry(60_000_000_000)
+    thread, said = waiter(outside, end, 60_000_000_000)
+    run("import sys; open(sys.argv[1], 'w').close()", tmp_path / "file")
+    thread.join(20)
+    assert said == [True]
+    with pytest.raises(ValueError, match="negative"):
+        outside.unattended(end, -1, 0)

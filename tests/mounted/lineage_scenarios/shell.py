@@ -199,6 +199,27 @@ class InheritedDescriptors(Scenario):
         ]
 
 
+CAPTURE = """
+import subprocess
+told = subprocess.run(["sh", "-c", "(cat in.txt; true); true"], capture_output=True, check=True).stdout
+open("out.txt", "wb").write(told.upper())
+"""
+
+
+@scenario
+class CapturedOutput(Scenario):
+    """A program that takes what a child of its child's child prints."""
+
+    def prepare(self, at: At) -> None:
+        write(at, {"in.txt": lines(16)})
+
+    def act(self, at: At) -> None:
+        run(at, PYTHON, "-c", CAPTURE)
+
+    def expect(self, at: At) -> list[Made]:
+        return [made("out.txt", {"in.txt"}, [PYTHON, "-c", CAPTURE])]
+
+
 @scenario
 class ChildPidNamespace(Scenario):
     """A process whose own idea of its pid is another one."""
