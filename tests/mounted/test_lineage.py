@@ -15,12 +15,14 @@ import pytest
 from pfs.daemon.lineage import INDEX_NAME
 from pfs.disk import Disk
 from pfs.lineage.answers.ask import NOT_RECORDED
+from pfs.objects.ids import Kind
 from pfs.repo.repositories import Repositories
 from pfs.store.store import Store
 from tests.mounted.lineage_scenarios.checker import Row, asker
 from tests.mounted.lineage_scenarios.stage import ROWS, judge, perform, perform_and_kill
 from tests.mounted.lineage_scenarios.table import SCENARIOS
 from tests.mounted.mounting import Mount, run
+from tests.store.faults import flip, pack_path
 
 RUNS = 2
 SLOW = {
@@ -32,6 +34,7 @@ SLOW = {
     "copy_a_tree",
     "git_clone_and_checkout",
 }
+FLIPS = 7  # of each record
 KILLED = ["pipes", "python_program", "sqlite_rollback", "make"]
 
 
@@ -115,3 +118,20 @@ def named_segments(mount: Mount) -> tuple[bytes, ...]:
     with Store.open(mount.store, Disk(), read_only=True, lock=False) as store:
         (repo,) = Repositories(store, time.time_ns).list()
         return repo.commits.read(repo.default_branch.base).lineage
+
+
+def test_a_changed_byte_of_a_stored_record_is_named(mount: Mount) -> None:
+    at = perform(mount, "pipes", 0)
+    mount.commit(at.tree)
+    mount.stop()
+    with Store.open(mount.store, Disk()) as store:
+        stored = [found for found in store.objects() if found.kind == Kind.LINEAGE]
+    assert stored
+    for one in stored:
+        name = one.object_id.hex()[:16]
+        pack = pack_path(mount.store, one.pack)
+        for offset in range(0, one.length, max(1, one.length // FLIPS)):
+            flip(pack, one.offset + offset, offset % 8)
+            assert any(name in str(finding) for finding in mount.check()), (name, offset)
+            flip(pack, one.offset + offset, offset % 8)
+    assert mount.check() == []
