@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from scripts.acceptance.lineage_checks.rules import kept
 from scripts.acceptance.mount_checks.report import Run, check, counters, disk_bytes
 from tests.mounted.lineage_scenarios.checker import asker
 from tests.mounted.mounting import NOBODY, output, run
@@ -46,34 +47,37 @@ def pgbench(job: Run) -> None:
             run(*control, "-m", "fast", "stop", uid=uid, cwd=sockets)
         transactions = re.search(r"actually processed: (\d+)", output(done))
         job.note("transactions, a process each", transactions.group(1) if transactions else output(done))
-        _judge_files(job, mount.store, tree)
+        places = [f"{tree.name}:{path.relative_to(tree)}" for path in _newest(tree / "cluster/base")]
+        _judge_files(job, mount.store, places)
         job.note("live", _sizes(before, disk_bytes(mount.store)))
+        job.note(f"versions of these {len(places)} files, by why they are kept", kept(mount, places))
         mount.commit(tree)
         job.note("committed", _sizes(before, disk_bytes(mount.store)))
-        for name, value in counters(mount).items():
-            if "lineage" in name or "kept" in name:
-                job.note(name, value)
+        job.note("the same after the commit", kept(mount, places))
+        job.note("bytes of the lineage journal", f"{counters(mount)['lineage_journal_bytes']:,}")
 
 
 def _sizes(before: int, after: int) -> str:
     return f"{before:,} → {after:,} bytes on the disk"
 
 
-def _judge_files(job: Run, store: Path, tree: Path) -> None:
+def _newest(base: Path) -> list[Path]:
+    """Files that were changed last."""
+    files = (path for path in base.rglob("*") if path.is_file())
+    return sorted(files, key=lambda path: -path.stat().st_mtime_ns)[:FILES_ASKED]
+
+
+def _judge_files(job: Run, store: Path, places: list[str]) -> None:
     """The newest files of the database are by the server's processes and by nobody else."""
-    base = tree / "cluster/base"
-    files = sorted(
-        (path for path in base.rglob("*") if path.is_file()), key=lambda path: -path.stat().st_mtime_ns
-    )
     ask = asker(store)
     strange = []
-    for path in files[:FILES_ASKED]:
-        answer = ask(f"{tree.name}:{path.relative_to(tree)}")
+    for place in places:
+        answer = ask(place)
         makers = {
             edge["process"]
             for edge in answer["edges"]
             if edge["kind"] == "generated" and edge["version"] == answer["root"]
         }
         programs = {process["exe"] for process in answer["processes"] if process["id"] in makers}
-        strange += [f"{path.name}: {programs}"] if any("postgres" not in name for name in programs) else []
-    job.equal(f"files of {min(len(files), FILES_ASKED)} that somebody else wrote", strange, [])
+        strange += [f"{place}: {programs}"] if any("postgres" not in name for name in programs) else []
+    job.equal(f"files of {len(places)} that somebody else wrote", strange, [])

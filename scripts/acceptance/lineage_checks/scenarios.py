@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from scripts.acceptance.lineage_checks.rules import kept
 from scripts.acceptance.mount_checks.report import CHECKS, Check, Run, disk_bytes, pack_bytes
 from tests.mounted.lineage_scenarios.checker import Row, table
 from tests.mounted.lineage_scenarios.stage import judge, perform, perform_and_kill
@@ -55,6 +56,8 @@ def run_scenario(name: str, job: Run) -> None:
                 committed = judge(mount, name, at, ", committed")
                 changed += committed[1:] != rows[-1][1:]
             if name in FIGURES:
+                made = [f"{at.tree.name}:{at.name}/{one.path}" for one in SCENARIOS[name].expect(at)]
+                job.note("versions of the last run, by why they are kept", kept(mount, made))
                 job.note("store before the last commit", f"{before:,} bytes on the disk")
                 job.note("packs after all runs", f"{pack_bytes(mount.store):,} bytes")
         mount.remount()
