@@ -63,6 +63,14 @@ def test_those_who_start_jobs_belong_to_none() -> None:
         (["python3", "-m", "pfs", "run"], {}, True),
         (["pfs", "commit", "-m", "run"], {}, False),
         (["bash", "run.sh"], {}, False),
+        (["bash", "-e", "--norc", "-o", "pipefail", "run.sh"], {}, False),
+        (["bash", "-ec", "make"], {}, False),
+        (["bash"], {"files": ((0, b"/home/alice/run.sh", False),)}, False),
+        (["bash"], {}, True),  # what it is to do comes through a pipe
+        (["sh", "-s", "word"], {}, True),
+        (["bash", "--norc", "-eo", "pipefail"], {}, True),
+        (["bash", "/dev/fd/3"], {}, True),
+        (["python", "/dev/fd/3"], {}, False),
         (["make"], {}, False),
         (["python", "cron.py"], {}, False),
     ],
@@ -159,11 +167,20 @@ def test_copy_of_a_shell_starts_jobs_even_where_it_no_longer_looks_interactive()
     first = story.start("sort", group=95, pipes=((1, 5, True),))
     last = story.start("cut", group=95, parent=other, pid=95, execs=1)
     assert story.commands(first, last) == ["sort; cut"]
-    script = story.start("bash", exe=BASH, execs=1)
-    assert story.commands(story.start("tool", parent=script)) == ["bash"]
+    script = story.start("bash", "run.sh", exe=BASH, execs=1)
+    assert story.commands(story.start("tool", parent=script)) == ["bash run.sh"]
     found = Jobs(story.source).of([last])[last]
     assert found.starter is not None
     assert found.starter.id == story.shell
+
+
+def test_commands_of_a_shell_that_a_program_tells_are_jobs_of_their_own() -> None:
+    story = Shell()
+    told = story.start("bash", "/dev/fd/3", exe=BASH, group=60, execs=1)
+    first = story.start("sort", "in.txt", parent=told, group=60, pipes=((1, 5, True),))
+    second = story.start("cut", "-c1", parent=told, group=60, pipes=((0, 5, False),))
+    other = story.start("python3", "train.py", parent=told, group=60)
+    assert story.commands(first, second, other) == ["sort in.txt | cut -c1", "python3 train.py"]
 
 
 def test_pipes_of_another_session_do_not_join() -> None:

@@ -28,6 +28,8 @@ _SCHEDULERS = """
     tmux screen SCREEN gnome-terminal-server konsole xterm kitty alacritty wezterm-gui
 """
 _STDERR: Final = 2
+_CHANNELS: Final = (b"/dev/fd/", b"/dev/stdin", b"/proc/self/fd/")
+_LONG_WITH_VALUE: Final = frozenset((b"--rcfile", b"--init-file"))
 SHELLS: Final = frozenset(_SHELLS.split())
 SCHEDULERS: Final = frozenset(_SCHEDULERS.split())
 
@@ -38,9 +40,13 @@ def is_shell(activity: Activity) -> bool:
 
 
 def starts_jobs(activity: Activity) -> bool:
-    """Whether what this process starts are jobs of their own: it is interactive, a scheduler or `pfs run`."""
+    """Whether what this process starts are jobs of their own: it is interactive, a scheduler or `pfs run`.
+
+    So is a shell that somebody, a program as well, tells through a channel what to do next.
+    """
     return (
         activity.interactive
+        or (is_shell(activity) and _is_told(activity))
         or activity.key.pid == 1
         or program(activity) in SCHEDULERS
         or _is_pfs_run(activity.argv)
@@ -59,6 +65,25 @@ def unforked(activity: Activity, lookup: Callable[[int], Activity | None]) -> Ac
         seen.add(parent.id)
         activity = parent
     return activity
+
+
+def _is_told(shell: Activity) -> bool:
+    """Whether a shell takes its commands from a pipe or a descriptor, not from a file or an argument."""
+    words = iter(shell.argv[1:])
+    for word in words:
+        if word.startswith(b"--"):
+            if word in _LONG_WITH_VALUE:
+                next(words, None)
+        elif word.startswith((b"-", b"+")):
+            if b"c" in word:
+                return False
+            if b"s" in word:
+                break
+            if word.endswith((b"o", b"O")):
+                next(words, None)
+        else:
+            return word.startswith(_CHANNELS)
+    return bool(shell.argv) and all(fd != 0 for fd, _, _ in shell.files)
 
 
 def _is_pfs_run(argv: tuple[bytes, ...]) -> bool:
@@ -217,6 +242,8 @@ class Jobs:
             # A shell's child that is to become a stage, and a subshell, are in the group already.
             if shell.group != stage.group:
                 return (stage.key.boot_id, stage.sid, stage.group, shell.id) if stage.group else None
+            if shell.key.execs and not shell.interactive:
+                break  # it makes no groups: all that it starts are in its own
             seen.add(shell.id)
             shell = self.activity(shell.parent)
         return None
