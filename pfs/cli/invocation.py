@@ -66,7 +66,7 @@ class Invocation:
             if here is None:
                 raise UsageError(missing, hint="or do it inside a mounted repo")
             return f"{here.repo}{text}" if text is not None else here.text
-        found = place_in_mount(text, self.mounts)
+        found = place_in_mount(text, self.mounts, self.store)
         return text if found is None else self._enter(found).text
 
     def call(self, op: str, args: Mapping[str, Json], progress: Callable[[Json], None] | None = None) -> Json:

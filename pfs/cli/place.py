@@ -1,7 +1,8 @@
 """Paths inside a mount, wherever a command takes `REPO[@REV][:PATH]`.
 
-An argument is a path if it holds a `/` before any `:`, is `.` or `..`, or names something in the
-working directory while that lies in a mount; all else is a place by name. A symlink in a repo is
+An argument is a path if it holds a `/` before any `:`, is `.` or `..`, or while the working directory
+lies in a repo: if it names something there, or is a plain word that names nothing (a file that is no
+more), and no repo either; all else is a place by name. A symlink in a repo is
 itself the thing that is meant: only what leads to it is followed.
 """
 
@@ -35,16 +36,20 @@ class PlaceInMount:
         return f"{self.name}:{self.path}" if self.path else self.name
 
 
-def place_in_mount(text: str, mounts: Sequence[Mount]) -> PlaceInMount | None:
+def place_in_mount(text: str, mounts: Sequence[Mount], store: Path | None = None) -> PlaceInMount | None:
     """The place that a path in a mount means; None where the argument is no such path.
 
+    store: the one where a word may mean a file that is no more.
     UsageError for a path outside every mount, or for the root of one.
     """
     if not mounts and not _looks_like_path(text):
         return None
     path = _resolved(text)
     mount = mount_above(path, mounts)
-    if not _looks_like_path(text) and (mount is None or not os.path.lexists(path)):
+    if not _looks_like_path(text) and (
+        mount is None
+        or not (os.path.lexists(path) or (store == mount.store and _may_be_gone(text, path, mount)))
+    ):
         return None
     if mount is None:
         if text in (".", ".."):
@@ -62,6 +67,12 @@ def place_in_mount(text: str, mounts: Sequence[Mount]) -> PlaceInMount | None:
 
 def _looks_like_path(text: str) -> bool:
     return text in (".", "..") or "/" in text.partition(":")[0]
+
+
+def _may_be_gone(text: str, path: Path, mount: Mount) -> bool:
+    """Whether a word can only mean a file of the working directory that is no more."""
+    is_word = not any(sign in text for sign in ":@")
+    return is_word and path.parent != mount.mount_point and not os.path.lexists(mount.mount_point / text)
 
 
 def _resolved(text: str) -> Path:

@@ -27,7 +27,7 @@ def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
 
 
 def text_of(argument: str, mount: Mount) -> str | None:
-    found = place_in_mount(argument, [mount])
+    found = place_in_mount(argument, [mount], mount.store)
     return None if found is None else found.text
 
 
@@ -45,7 +45,9 @@ def text_of(argument: str, mount: Mount) -> str | None:
         ("..", "proj"),
         ("./file", "proj:d/file"),
         ("file", "proj:d/file"),
-        ("gone", None),
+        ("gone", "proj:d/gone"),
+        ("gone:x", None),
+        ("gone@v1", None),
         ("proj", None),
         ("proj:a/b", None),
         ("proj@{2026-01-31T10:00}:x", None),
@@ -82,7 +84,21 @@ def test_nothing_means_the_repo_here(invocation: Invocation) -> None:
 
 def test_working_directory_in_a_mount_chooses_the_store(invocation: Invocation, mount: Mount) -> None:
     assert invocation.store == mount.store
+    (mount.mount_point / "other").mkdir()
     assert invocation.place("other") == "other"
+
+
+def test_a_word_is_no_lost_file_of_another_store(
+    mount: Mount, invocation: Invocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert invocation.place("other") == "proj:d/other"
+    elsewhere = Invocation(store_option=Path("/another"))
+    elsewhere.__dict__["mounts"] = [mount]
+    assert elsewhere.place("other") == "other"
+    monkeypatch.setenv("PFS_STORE", "/another")
+    chosen = Invocation()
+    chosen.__dict__["mounts"] = [mount]
+    assert chosen.place("other") == "other"
 
 
 def test_environment_beats_the_working_directory_but_not_a_path(
