@@ -247,9 +247,20 @@ class Daemon:
         self.time_ns += 1
         return self.time_ns
 
-    def actor(self, pid: int, parent: Actor | None = None) -> Actor:
+    def actor(self, pid: int, parent: Actor | None = None, *, interactive: bool = False) -> Actor:
         key = ActivityKey(BOOT, pid, 1, 0)
-        return self.recorder.begin(Activity(id=activity_id(key), key=key, argv=(b"%d" % pid,)), parent)
+        activity = Activity(id=activity_id(key), key=key, argv=(b"%d" % pid,), interactive=interactive)
+        return self.recorder.begin(activity, parent)
+
+    def save(self, pid: int, number: int, how: str) -> None:
+        """An editor looks at two files and saves one; it goes on to hold it open."""
+        actor = self.actor(pid, interactive=True)
+        for place in (Place(1, 1, number + 1), Place(1, 1, number)):
+            self.recorder.close(self.recorder.open(actor, place, 1, reads=True, writes=False))
+        grip = self.recorder.open(actor, place, 1, reads=False, writes=True, truncates=how == "t")
+        if how == "c":
+            self.recorder.truncate(actor, place, 1, 4, 9)
+        self.recorder.write(grip, actor, 1, 0, 0 if how == "t" else 9)
 
     def act(self, pid: int, reads: int, writes: int, kind: str = "c") -> None:
         actor = self.actor(pid)
@@ -294,6 +305,17 @@ def test_a_killed_daemon_has_forgotten_nothing(tmp_path: Path) -> None:
     assert list(second.recorder.source.outputs(second.actor(2).id)) == list(
         first.recorder.source.outputs(first.actor(2).id)
     )
+
+
+@pytest.mark.parametrize("how", ["t", "c", "w"], ids=["emptied", "cut", "in place"])
+def test_what_an_editor_saved_comes_from_the_same_after_a_kill(tmp_path: Path, how: str) -> None:
+    first = Daemon(tmp_path)
+    first.save(1, 10, how)
+    (version,) = first.recorder.source.outputs(first.actor(1).id)
+    fact = first.recorder.source.version(version)
+    assert fact is not None
+    assert fact.focus == (1,)
+    assert Daemon(tmp_path).facts() == first.facts()
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8, 1000])

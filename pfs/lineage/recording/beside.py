@@ -37,12 +37,15 @@ def learned(actor: Actor, path: bytes, position: int) -> None:
             actor.buffers.setdefault(grip.path, set()).add(position)
 
 
-def wrote(actor: Actor, version: LiveVersion) -> None:
+def wrote(tables: Tables, actor: Actor, version: LiveVersion) -> None:
     """It has written a version."""
     buffer = actor.buffers.setdefault(version.path, set())
-    if version.beside is not None and version.beside is not buffer:
+    if version.beside is buffer:
+        return
+    if version.beside is not None:
         buffer |= version.beside
     version.beside = buffer
+    tables.notes.version(version)
 
 
 def moved(version: LiveVersion, path: bytes) -> None:

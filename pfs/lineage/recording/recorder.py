@@ -158,7 +158,7 @@ class Recorder(Acting):
         self._refresh(actor)
         version = written.write(tables, actor, file, offset, size_before, flags)
         if actor.activity.interactive:
-            beside.wrote(actor, version)
+            beside.wrote(tables, actor, version)
         grip.writer, grip.generation = actor, generation
         grip.written = file.stamp
         grip.mark = len(actor.inputs)
@@ -178,7 +178,7 @@ class Recorder(Acting):
         else:
             version = written.write(tables, actor, file, min(size, size_before), size_before, Flag.NONE)
             if actor.activity.interactive:
-                beside.wrote(actor, version)
+                beside.wrote(tables, actor, version)
         tables.flush()
 
     def mapped(self, place: Place, generation: int, actors: list[Actor] | None = None) -> None:
