@@ -35,7 +35,7 @@ SLOW = {
     "git_clone_and_checkout",
 }
 FLIPS = 7  # of each record
-KILLED = ["pipes", "python_program", "sqlite_rollback", "make"]
+KILLED = ["pipes", "ed", "vim", "python_program", "sqlite_rollback", "make"]
 
 
 @pytest.fixture
