@@ -164,8 +164,9 @@ class Capture:
 
     def _begin(self, image: Image) -> Actor:
         """Let a process image act: it carries what it was forked with, or what was open across its exec."""
-        forked = image.forked_from is not None
-        parent = _actor_above(image)
+        above = _above(image)
+        parent: Actor | None = None if above is None else above.actor
+        forked = above is not None and image.shares_memory_of(above)
         if parent is None and not image.execs:
             parent = self._left.get((image.key.boot_id, image.pid, image.key.start_ticks))
             forked = forked or parent is not None
@@ -252,7 +253,8 @@ class Capture:
         self._follow(image)
         if known is not None and raw.exe and image.reason in (NEVER_ASKED, NOT_LOOKED_AT):  # no zombie
             image.reason = ""
-            activity, known.pins = self._describe(image, _actor_above(image))
+            above = _above(image)
+            activity, known.pins = self._describe(image, None if above is None else above.actor)
             self.recorder.describe(known, activity)
         writes = self.outside is not None and self.outside.writes_outside(image)
         if known is not None or writes or self._pipes.holds(image):
@@ -436,9 +438,9 @@ def _process_of(actor: Actor) -> tuple[bytes, int, int]:
     return key.boot_id, key.pid, key.start_ticks
 
 
-def _actor_above(image: Image) -> Actor | None:
+def _above(image: Image) -> Image | None:
     """The nearest image that acted, of those that it came from."""
     above = image.parent
     while above is not None and above.actor is None:
         above = above.parent
-    return None if above is None else above.actor
+    return above

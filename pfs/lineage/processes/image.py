@@ -102,6 +102,16 @@ class Image:
             image = above
         return None
 
+    def shares_memory_of(self, above: Image) -> bool:
+        """Whether it runs in a copy of the memory of one that it descends from: nothing but forks between."""
+        image: Image = self
+        while image is not above:
+            parent = image.parent
+            if parent is None or not image._forked:
+                return False
+            image = parent
+        return True
+
     def descends_from(self, parent: Image, *, forked: bool) -> None:
         """Name the parent, learned late; once."""
         if self._parent is None:

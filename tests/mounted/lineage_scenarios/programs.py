@@ -149,6 +149,29 @@ for thread in threads:
 """
 
 
+SUBSHELL = ["sh", "-c", "(echo new > out.txt; echo said); true"]
+BELOW_A_READER = f"""
+import subprocess, sys
+open("in.txt").read()
+start = "import subprocess; subprocess.run({SUBSHELL}, capture_output=True, check=True)"
+subprocess.run([sys.executable, "-S", "-c", start], check=True)
+"""
+
+
+@scenario
+class BelowAReader(Scenario):
+    """A subshell of a shell that came by two execs from one who has read: its memory is no copy of that."""
+
+    def prepare(self, at: At) -> None:
+        write(at, {"in.txt": lines(17)})
+
+    def act(self, at: At) -> None:
+        python(at, BELOW_A_READER)
+
+    def expect(self, at: At) -> list[Made]:
+        return [made("out.txt", {}, SUBSHELL)]
+
+
 @scenario
 class Threads(Scenario):
     """One thread reads and another writes: threads belong to their process."""
