@@ -67,6 +67,7 @@ class Capture:
         self._shown_name = shown_name
         self._pipes = Pipes(processes, self._read, self.drain)
         self._stages: list[Image] = []  # what processes with pipes have gone on to run
+        self._over: list[Image] = []  # who has ended since: they may have read what those wrote
         self._to_describe, self._executed = trio.open_memory_channel[int](EXECUTED_MAX)
         self._readers = ProcReaders()
         self._across: dict[Image, list[Grip]] = {}  # handles that were open when an image began by exec
@@ -86,7 +87,10 @@ class Capture:
         else:
             self.outside.drain()
         while self._stages:
-            self._pass_on(self._stages.pop())
+            self._pass_on(self._stages[0])
+            del self._stages[0]  # not before: meanwhile nobody ends
+        while self._over:
+            self._end(self._over.pop(0))
 
     def _pass_on(self, image: Image) -> None:
         """A process with pipes has gone on to another program: that one talks through them from now on.
@@ -291,6 +295,12 @@ class Capture:
             self.recorder.end(actor, Ending(new.started_ns), by_exec=True)
 
     def _exited(self, image: Image) -> None:
+        if self._stages:
+            self._over.append(image)
+        else:
+            self._end(image)
+
+    def _end(self, image: Image) -> None:
         self._across.pop(image, None)
         actor: Actor | None = image.actor
         if actor is not None:

@@ -247,7 +247,7 @@ class Pipes:
         """See what a relative holds; whether it was seen, or will never be."""
         raw = await self._read(pid)
         other = self._processes.describe(pid, raw)
-        if raw is None or not raw.exe:
+        if raw is None or raw.is_over:
             gone.add(pid)
         elif other is not None:
             before.setdefault(other, self._held.get(other, {}))

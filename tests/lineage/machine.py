@@ -133,7 +133,7 @@ class Machine:
             "cmdline": task.argv,
             "exe": b"/bin/" + task.argv.split(b"\0")[0],
             "threads": 1 + len(task.threads),
-            "fds": [],
+            "fds": [(2, b"/dev/null", 1)],
             "failed": [],
         }
 

@@ -117,6 +117,7 @@ class _Answering:
         numbers = dict.fromkeys([*closure.activities, *(activity for _, activity in self._generated)])
         self._activities = {a: jobs.activity(a) or unknown_activity(a) for a in numbers}
         self._jobs = jobs.of(self._activities)
+        self._given = {number: jobs.stage(number) or known for number, known in self._activities.items()}
         self._appended = self._find_appended()
 
     def _find_generated(self) -> dict[tuple[int, int], None]:
@@ -231,7 +232,7 @@ class _Answering:
             for _, inode, may_write in activity.pipes
             if may_write
         }
-        for number, activity in self._activities.items():
+        for number, activity in self._given.items():
             for fd, inode, may_write in activity.pipes:
                 if fd == 0 and not may_write and number not in told and inode not in known:
                     yield f"pipe into {self._name(spell_activity(number))}"

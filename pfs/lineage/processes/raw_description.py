@@ -34,3 +34,8 @@ class RawDescription(msgspec.Struct, frozen=True, kw_only=True):
     def has_closed_input(self) -> bool:
         """Whether its standard input is closed: maybe read to its end, as `head` and `cut` leave it."""
         return "fds" not in self.failed and all(number != 0 for number, _, _ in self.fds)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was about to end: its memory is gone (no program), or its descriptors."""
+        return not self.exe or (not self.fds and "fds" not in self.failed)

@@ -233,7 +233,7 @@ class Processes:
             return None
         found = other.image.description
         was_alive = other.forked_ns < process.forked_ns < (other.ended_ns or _NEVER)
-        return other.image if was_alive and (found is None or not found.exe) else None
+        return other.image if was_alive and (found is None or found.is_over) else None
 
     def ancestors(self, image: Image) -> list[int]:
         """Live, undescribed processes that it descends from, the nearest first: read them, then ask again."""
